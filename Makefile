@@ -1,0 +1,25 @@
+# Everything sets itself up in .venv; `make demo` and `make test` need nothing typed before them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.ready
+C_FILES := $(wildcard csrc/*.[ch] csrc/*.def csrc/*/*.[ch])
+
+.PHONY: test check bench demo clean
+
+$(SETUP): pyproject.toml setup.py $(wildcard ruvllm_mcp/native/build.py) $(C_FILES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+test: $(SETUP) check
+	$(BIN)/python -m pytest
+
+check: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name '*.so' -not -path './$(VENV)/*' -delete

@@ -1,0 +1,1 @@
+"""Text to vectors. `load(name)` gives the embedder of that name, made once per process."""

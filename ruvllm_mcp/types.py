@@ -1,0 +1,213 @@
+"""Frozen results: what every door (Python, MCP, notebook, shell) hands out.
+
+Plain data without behaviour beyond `to_dict()`, which gives JSON-ready values: times are UTC seconds since the
+epoch, durations milliseconds unless the name says otherwise, scores as documented per field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, overload
+
+SearchMode = Literal["hybrid", "vector", "lexical"]
+Metadata = Mapping[str, Any]
+EMPTY: Metadata = MappingProxyType({})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base of the result types: a JSON-ready view of the fields."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+
+class MemoryId(int):
+    """The id of a stored memory: an `int` that also tells what adding it did.
+
+    `merged`: the very same content was there already in the namespace and kept its id.
+    `similar`: ids of near duplicates, most similar first. `redacted`: how many secrets were blanked out.
+    """
+
+    merged: bool
+    similar: tuple[int, ...]
+    redacted: int
+
+    def __new__(cls, value: int, *, merged: bool = False, similar: Sequence[int] = (), redacted: int = 0) -> MemoryId:
+        self = super().__new__(cls, value)
+        self.merged = merged
+        self.similar = tuple(similar)
+        self.redacted = redacted
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[int], dict[str, Any]]:
+        return (int(self),), {"merged": self.merged, "similar": self.similar, "redacted": self.redacted}
+
+
+@dataclass(frozen=True)
+class NewMemory(Record):
+    """What a caller gives to be remembered. `ttl` is seconds to live, None for ever; `importance` in [0, 1]."""
+
+    content: str
+    metadata: Metadata = field(default_factory=dict)
+    namespace: str | None = None
+    kind: str = "note"
+    importance: float = 0.5
+    ttl: float | None = None
+    source: str = ""
+    client: str = ""
+
+
+@dataclass(frozen=True)
+class MemoryRecord(Record):
+    """One stored memory, whole."""
+
+    id: int
+    content: str
+    metadata: Metadata
+    namespace: str
+    kind: str
+    importance: float
+    source: str
+    client: str
+    created_at: float
+    updated_at: float
+    expires_at: float | None
+    accessed_at: float | None
+    access_count: int
+
+
+@dataclass(frozen=True)
+class MemoryResult(Record):
+    """One hit. `similarity` is the cosine in [-1, 1]; `score` orders the hits (higher is better, comparable only
+    within one search); `explain` names each part's share of the score."""
+
+    id: int
+    content: str
+    metadata: Metadata
+    similarity: float
+    score: float
+    explain: Mapping[str, float]
+    namespace: str
+    kind: str
+    source: str
+    created_at: float
+
+
+@dataclass(frozen=True)
+class MemoryHits(Record, Sequence[MemoryResult]):
+    """Hits, best first: a sequence of `MemoryResult`. `request_id` is what `feedback` takes."""
+
+    items: tuple[MemoryResult, ...]
+    request_id: str
+    query: str
+    mode: SearchMode
+    latency_ms: float
+
+    @overload
+    def __getitem__(self, index: int) -> MemoryResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[MemoryResult, ...]: ...
+    def __getitem__(self, index: int | slice) -> MemoryResult | tuple[MemoryResult, ...]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[MemoryResult]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True)
+class Context(Record):
+    """Memories packed into a token budget. `text` is ready to paste into a prompt and has `tokens` <= `max_tokens`."""
+
+    text: str
+    sources: tuple[MemoryResult, ...]
+    tokens: int
+    max_tokens: int
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Page(Record):
+    """One page of `list_memories`; hand `next_cursor` back for the next one, None after the last."""
+
+    items: tuple[MemoryRecord, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Link(Record):
+    """One edge of the memory graph as seen from a memory: the other end, the edge's kind and weight."""
+
+    id: int
+    kind: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class PruneReport(Record):
+    """What `prune_memory` removed (or would remove, when `dry_run`), with ids oldest first."""
+
+    ids: tuple[int, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Usage(Record):
+    """Tokens read and written by one generation."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class GenerationResponse(Record):
+    """Text from a backend. `finish_reason`: stop, length or cancelled."""
+
+    text: str
+    model: str
+    backend: str
+    finish_reason: str
+    usage: Usage
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class QueryResponse(Record):
+    """An answer with the memories it rests on. `confidence` in [0, 1]; `request_id` is what `feedback` takes;
+    `context_size` is the tokens of memory that were given to the backend; `cost` is in US dollars."""
+
+    text: str
+    confidence: float
+    model: str
+    backend: str
+    sources: tuple[MemoryResult, ...]
+    context_size: int
+    latency_ms: float
+    request_id: str
+    usage: Usage
+    cost: float
+
+
+@dataclass(frozen=True)
+class FeedbackReceipt(Record):
+    """What one feedback changed: how many question-memory associations were strengthened and weakened."""
+
+    request_id: str
+    strengthened: int
+    weakened: int
