@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, overload
 
+from ruvllm_mcp.errors import InvalidInputError
+
 SearchMode = Literal["hybrid", "vector", "lexical"]
 Metadata = Mapping[str, Any]
 EMPTY: Metadata = MappingProxyType({})
@@ -160,6 +162,21 @@ class Link(Record):
 
 
 @dataclass(frozen=True)
+class PrunePolicy(Record):
+    """What `prune_memory` removes: memories for which every condition given here holds.
+
+    `older_than` and `unused_for` are seconds since the last change and since the last access; `max_importance` in
+    [0, 1] spares what is more important; `keep` then spares the newest that many in each namespace.
+    """
+
+    namespace: str | None = None
+    older_than: float | None = None
+    unused_for: float | None = None
+    max_importance: float | None = None
+    keep: int | None = None
+
+
+@dataclass(frozen=True)
 class PruneReport(Record):
     """What `prune_memory` removed (or would remove, when `dry_run`), with ids oldest first."""
 
@@ -176,15 +193,18 @@ class Usage(Record):
 
 
 @dataclass(frozen=True)
-class GenerationResponse(Record):
-    """Text from a backend. `finish_reason`: stop, length or cancelled."""
+class GenerationConfig(Record):
+    """How to write an answer. `max_tokens`: at most so many tokens are written, 1 to 4,096."""
 
-    text: str
-    model: str
-    backend: str
-    finish_reason: str
-    usage: Usage
-    latency_ms: float
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if (
+            isinstance(self.max_tokens, bool)
+            or not isinstance(self.max_tokens, int)
+            or not 1 <= self.max_tokens <= 4096
+        ):
+            raise InvalidInputError(f"max_tokens is {self.max_tokens!r}.", "It takes a whole number from 1 to 4,096.")
 
 
 @dataclass(frozen=True)
@@ -211,3 +231,31 @@ class FeedbackReceipt(Record):
     request_id: str
     strengthened: int
     weakened: int
+
+
+@dataclass(frozen=True)
+class Stats(Record):
+    """What an engine holds and has done. `operations`: calls, errors and percentiles of each call in this process."""
+
+    version: str
+    home: str
+    namespace: str
+    embedder: str
+    instruction_set: str
+    memories: int
+    namespaces: Mapping[str, int]
+    store_bytes: int
+    requests: int
+    feedbacks: int
+    associations: int
+    operations: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StateReport(Record):
+    """What was written to or read from a state file."""
+
+    path: str
+    memories: int
+    links: int
+    associations: int

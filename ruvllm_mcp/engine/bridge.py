@@ -1,0 +1,47 @@
+"""The engine for callers that are not async: one daemon thread runs one event loop for all of them.
+
+A notebook magic may not be `async` and must stop when the Stop button raises KeyboardInterrupt in the main thread, so
+the wait is cut into short slices and an interrupt cancels the coroutine before it is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+SLICE_SECONDS = 0.1
+
+
+class Bridge:
+    """Runs coroutines on a loop of its own. Thread-safe; `close()` ends the loop and is idempotent."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ruvllm-bridge", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result or exception. KeyboardInterrupt cancels it, waits for it to end, and is raised."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            while True:
+                try:
+                    return future.result(timeout=SLICE_SECONDS)
+                except concurrent.futures.TimeoutError:
+                    if future.done():
+                        raise  # the coroutine's own TimeoutError, not ours
+        except KeyboardInterrupt:
+            future.cancel()
+            concurrent.futures.wait([future], timeout=2)
+            raise
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=2)
+        if not self._loop.is_running():
+            self._loop.close()
