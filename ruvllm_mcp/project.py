@@ -21,20 +21,32 @@ def root_of(folder: Path) -> Path:
 
 
 def namespace_of(folder: Path) -> str:
-    """The default namespace for work done in `folder`; at most 200 characters."""
+    """The default namespace for work done in `folder`; at most 200 characters. Linked worktrees share one."""
     root = root_of(folder.absolute())
-    remote = _origin(root)
+    repository = _repository(root)
+    remote = _origin(repository)
     if remote:
         return remote
-    digest = hashlib.sha256(str(root).encode()).hexdigest()[:6]
-    name = "".join(char for char in root.name if char.isprintable())
+    home = repository.parent if repository.name == ".git" else root
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:6]
+    name = "".join(char for char in home.name if char.isprintable())
     return f"{name or 'root'}~{digest}"[-200:]
 
 
-def _origin(root: Path) -> str | None:
+def _repository(root: Path) -> Path:
+    """The repository's own folder: `.git`, or what a linked worktree's `.git` file leads to."""
+    pointer = root / ".git"
+    try:
+        linked = root / pointer.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        return (linked / (linked / "commondir").read_text(encoding="utf-8").strip()).resolve()
+    except (OSError, UnicodeDecodeError):
+        return pointer
+
+
+def _origin(repository: Path) -> str | None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     try:
-        parser.read_string((root / ".git" / "config").read_text(encoding="utf-8"))
+        parser.read_string((repository / "config").read_text(encoding="utf-8"))
         url = parser['remote "origin"']["url"]
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError):
         return None
