@@ -1,0 +1,66 @@
+"""What a search knows about each candidate before scores become one number, and what scoring may still ask.
+
+`Candidates` is a table of parallel arrays, one row a memory. `Evidence` answers the questions that are too dear to
+ask of every memory: token bits, whole vectors, neighbours, token frequencies, and the same table for memories that
+are not in it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.embed.base import FloatArray, TokenVectors
+from ruvllm_mcp.memory.store import Embedding
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question in all its forms. `vector` is what is searched with (after the teacher moved it), `asked` what was
+    embedded; `tokens` is None when the embedder has none. `terms` are its distinct index terms."""
+
+    text: str
+    asked: FloatArray
+    vector: FloatArray
+    tokens: TokenVectors | None
+    terms: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Parallel arrays (n,), no order promised. `dense`: cosine, 0 where not embedded yet. `lexical`: BM25, 0 where no
+    term occurs. `taught`: evidence from feedback in [-1, 1]. `importance` in [0, 1]; `age_seconds` since it was
+    added."""
+
+    ids: IntArray
+    dense: FloatArray
+    lexical: FloatArray
+    taught: FloatArray
+    importance: FloatArray
+    age_seconds: FloatArray
+
+
+class Evidence(Protocol):
+    """The collection as one search sees it: only memories inside its namespaces and filter exist."""
+
+    def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
+        """Vectors, token ids and token bits of those that have them."""
+        ...
+
+    def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
+        """Ids said just before and just after each (same namespace, source and session), 0 where there is none."""
+        ...
+
+    def measure(self, ids: IntArray) -> Candidates:
+        """The table for any ids (those that exist, in order)."""
+        ...
+
+    def token_frequency(self, token_ids: npt.NDArray[np.uint32]) -> tuple[IntArray, int]:
+        """In how many memories of the store each token occurs, and how many memories there are."""
+        ...

@@ -1,0 +1,160 @@
+"""Opening the store's file: permissions, pragmas, schema, a pool of readers, and SQLite's errors in our own words.
+
+Durability: WAL with `synchronous=FULL`, so a commit is on the disk when it returns. Writers begin with `BEGIN
+IMMEDIATE` and wait up to `BUSY_SECONDS` for each other; a reader never waits. One connection writes, behind a lock;
+readers are pooled.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ruvllm_mcp.errors import (
+    StorageFullError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreVersionError,
+)
+from ruvllm_mcp.memory import migrations
+
+BUSY_SECONDS = 30.0
+_TRANSLATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str, str], ...] = (
+    (("locked", "busy"), StoreBusyError, "is held by another process", "Try again when it has finished."),
+    (("full",), StorageFullError, "cannot grow: the disk is full", "Free some space; what was stored is intact."),
+    (
+        ("readonly", "unable to open", "disk i/o", "permission", "read-only"),
+        StorageFullError,
+        "cannot be written or read",
+        "Check the disk's space and the folder's permissions; what was stored is intact.",
+    ),
+    (
+        ("malformed", "not a database", "corrupt"),
+        StoreCorruptError,
+        "is damaged or no store of ours",
+        "Run `ruvllm doctor`, or restore a backup.",
+    ),
+)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors inside become the StoreError family."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        text = str(error).lower()
+        for needles, kind, what, hint in _TRANSLATIONS:
+            if any(needle in text for needle in needles):
+                raise kind(f"{path} {what} ({error}).", hint) from error
+        if isinstance(error, OSError):
+            raise StorageFullError(
+                f"{path} cannot be used ({error}).", "Check the disk and the permissions."
+            ) from error
+        raise StoreError(f"{path}: {error}.", "Run `ruvllm doctor`.") from error
+
+
+class Connections:
+    """One store file, open: `write()` for a transaction, `read()` for a snapshot of committed data."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._pool_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._closed = False
+        with translated(path):
+            _create_private(path)
+            self._writer = _connect(path)
+            try:
+                _check_identity(self._writer, path)
+                migrations.migrate(self._writer, time.time())
+            except BaseException:
+                self._writer.close()
+                raise
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that commits at the end, or leaves no trace when anything inside raises."""
+        with translated(self.path), self._lock:
+            self._refuse_if_closed()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A pooled connection for statements outside a transaction."""
+        with translated(self.path):
+            with self._pool_lock:
+                self._refuse_if_closed()
+                connection = self._readers.pop() if self._readers else None
+            if connection is None:
+                connection = _connect(self.path)
+            try:
+                yield connection
+            finally:
+                with self._pool_lock:
+                    if self._closed:
+                        connection.close()
+                    else:
+                        self._readers.append(connection)
+
+    def close(self) -> None:
+        """Closes every connection not in use now; the others close when handed back."""
+        with self._lock, self._pool_lock:
+            self._closed = True
+            for connection in (*self._readers, self._writer):
+                connection.close()
+            self._readers.clear()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.path} was closed.", "Open the memory again.")
+
+
+def _create_private(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same permissions
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (
+            "page_size = 8192",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+            "mmap_size = 1073741824",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    version = migrations.version_of(connection)
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_empty = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != migrations.APPLICATION_ID and not is_empty:
+        raise StoreCorruptError(f"{path} is an SQLite file of another program.", "Name another folder as home.")
+    if version > len(migrations.STEPS):
+        raise StoreVersionError(
+            f"{path} has schema {version}; this release knows up to {len(migrations.STEPS)}.",
+            "Upgrade ruvllm-mcp, or name another home.",
+        )

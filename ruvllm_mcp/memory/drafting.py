@@ -1,0 +1,91 @@
+"""From what a caller gives to what is written: check, redact, hash, analyse, embed. In that order, so that no secret
+reaches the embedder, the index terms or the hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ruvllm_mcp.embed.base import Embedder, Encoded
+from ruvllm_mcp.errors import InvalidInputError
+from ruvllm_mcp.memory import analysis, checks
+from ruvllm_mcp.memory.redact import redact, redact_json
+from ruvllm_mcp.memory.store import Draft, Embedding
+from ruvllm_mcp.types import Metadata, NewMemory
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A draft without its embedding, the text to embed, and how many secrets were blanked out."""
+
+    draft: Draft
+    indexed: str
+    redacted: int
+
+
+def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
+    """Checks and cleans one memory; `namespace` is used when the item names none."""
+    if not isinstance(item, NewMemory):
+        raise InvalidInputError(f"A memory must be a NewMemory, not {type(item).__name__}.", "Wrap it.")
+    content, in_content = redact(checks.text(item.content, "content"))
+    metadata, in_metadata = clean_metadata(item.metadata)
+    source, in_source = redact(checks.origin(item.source, "source"))
+    ttl = checks.seconds_to_live(item.ttl)
+    indexed = analysis.indexed_text(content, json.loads(metadata))
+    cleaned = Draft(
+        content=content,
+        content_hash=content_hash(content),
+        metadata=metadata,
+        namespace=namespace if item.namespace is None else checks.label(item.namespace, "namespace"),
+        kind=checks.kind(item.kind),
+        importance=checks.number(item.importance, "importance", 0, 1),
+        source=source,
+        client=checks.origin(item.client, "client"),
+        expires_at=None if ttl is None else now + ttl,
+        terms=analysis.pack_terms(indexed),
+        embedding=None,
+    )
+    return Redacted(cleaned, indexed, in_content + in_metadata + in_source)
+
+
+def clean_metadata(metadata: Metadata) -> tuple[str, int]:
+    """Checked, redacted JSON text and how many secrets it held."""
+    encoded = checks.metadata(metadata)
+    if encoded == "{}":
+        return encoded, 0
+    cleaned, count = redact_json(json.loads(encoded))
+    return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")) if count else encoded, count
+
+
+def content_hash(content: str) -> bytes:
+    """What makes two contents the same: 16 bytes of BLAKE2b over the text."""
+    return hashlib.blake2b(content.encode(), digest_size=16).digest()
+
+
+def embedded(drafts: Sequence[Redacted], embedder: Embedder) -> list[Draft]:
+    """The drafts with their embeddings."""
+    made = embeddings([item.indexed for item in drafts], embedder)
+    return [replace(item.draft, embedding=embedding) for item, embedding in zip(drafts, made, strict=True)]
+
+
+def embeddings(texts: Sequence[str], embedder: Embedder) -> Iterator[Embedding]:
+    """What `embedder` makes of each text, in order, computed in batches."""
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        encoded = embedder.encode(batch, tokens=embedder.has_tokens)
+        for row in range(len(batch)):
+            yield _embedding(encoded, row)
+
+
+def _embedding(encoded: Encoded, row: int) -> Embedding:
+    if encoded.tokens is None:
+        return Embedding(encoded.vectors[row], np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
+    tokens = encoded.tokens[row]
+    bits = np.packbits(tokens.vectors > 0, axis=1, bitorder="little")
+    return Embedding(encoded.vectors[row], tokens.ids.astype(np.uint32), bits)

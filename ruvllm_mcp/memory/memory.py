@@ -1,0 +1,345 @@
+"""The front desk of the memory room: add, search, context and the id operations, over a store and its searchable
+replica.
+
+Synchronous and thread-safe; every call catches up with what other processes wrote before it answers. Embedding happens
+outside locks and transactions, so a slow model never blocks a reader.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ruvllm_mcp.embed.base import Embedder, FloatArray
+from ruvllm_mcp.errors import InvalidInputError, NotFoundError
+from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer
+from ruvllm_mcp.memory.access import AccessLog
+from ruvllm_mcp.memory.candidates import Question
+from ruvllm_mcp.memory.filters import compile_filter
+from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
+from ruvllm_mcp.memory.replica import Replica
+from ruvllm_mcp.memory.searching import Collection, Ranked, rank
+from ruvllm_mcp.memory.sqlite import SqliteStore
+from ruvllm_mcp.memory.store import Draft, Store
+from ruvllm_mcp.memory.teacher import Teacher
+from ruvllm_mcp.types import Link, MemoryId, MemoryRecord, MemoryResult, NewMemory, Page, PruneReport, SearchMode
+
+MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a method
+MODES = ("hybrid", "vector", "lexical")
+UNSET: Any = object()
+EMBED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's outcome: the hits, and what a trajectory keeps. `query_vector` is as embedded, before any teacher
+    moved it; `candidates` lists everything that was ranked, best first."""
+
+    hits: tuple[MemoryResult, ...]
+    query_vector: FloatArray
+    candidates: Ranked
+
+
+class Memory:
+    """Memories in the folder `path`. `embedder` is called at first need; `namespace` is where unnamed ones go."""
+
+    def __init__(self, path: Path, embedder: Callable[[], Embedder], *, namespace: str) -> None:
+        self.namespace = checks.label(namespace, "namespace")
+        self._store: Store = SqliteStore(Path(path))
+        self._make_embedder = embedder
+        self._embedder: Embedder | None = None
+        self._replica: Replica | None = None
+        self._lock = threading.RLock()
+        self._access = AccessLog(self._store)
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, made on first use."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._make_embedder()
+            return self._embedder
+
+    def add(self, items: Sequence[NewMemory]) -> MemoryIds:
+        """Ids in order; all or none are written, durably, when this returns. A text already in its namespace keeps its
+        id (`merged`); `similar` names memories with a cosine of at least 0.95."""
+        if not isinstance(items, (list, tuple)) or len(items) > checks.MAX_ITEMS:
+            raise InvalidInputError("items must be a list of at most 100,000 memories.", "Add them in parts.")
+        now = time.time()
+        drafts = [drafting.draft(item, self.namespace, now) for item in items]
+        if not drafts:
+            return []
+        ready = self._embed_new(drafts)
+        similar = self._near_duplicates(ready)
+        written = self._store.insert(ready, self.embedder.fingerprint, now)
+        return [
+            MemoryId(number, merged=merged, similar=[near for near in close if near != number], redacted=item.redacted)
+            for (number, merged), close, item in zip(written, similar, drafts, strict=True)
+        ]
+
+    def _embed_new(self, drafts: Sequence[drafting.Redacted]) -> Sequence[Draft]:
+        """The drafts with embeddings, made once for each text that the store does not have."""
+        known: set[tuple[str, bytes]] = set()
+        for namespace in {item.draft.namespace for item in drafts}:
+            hashes = [item.draft.content_hash for item in drafts if item.draft.namespace == namespace]
+            known |= {(namespace, found) for found in self._store.known(namespace, hashes)}
+        fresh = {
+            item.draft.content_hash: item
+            for item in drafts
+            if (item.draft.namespace, item.draft.content_hash) not in known
+        }
+        made = dict(zip(fresh, drafting.embedded(list(fresh.values()), self.embedder), strict=True))
+        return [
+            replace(item.draft, embedding=made[item.draft.content_hash].embedding)
+            if item.draft.content_hash in made
+            else item.draft
+            for item in drafts
+        ]
+
+    def _near_duplicates(self, drafts: Sequence[Draft]) -> Sequence[Sequence[int]]:
+        """For each freshly embedded draft, ids in its namespace that say nearly the same, most similar first."""
+        with self._lock:
+            replica = self._current()
+            now = time.time()
+            return [
+                () if draft.embedding is None else replica.near(draft.embedding.vector, draft.namespace, now)
+                for draft in drafts
+            ]
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        namespaces: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        mode: SearchMode = "hybrid",
+        teacher: Teacher | None = None,
+    ) -> Found:
+        """The best `k` memories for `query`. Raises InvalidInputError for what it cannot understand."""
+        checks.text(query, "query", checks.MAX_QUERY_BYTES)
+        checks.count(k, "k")
+        if mode not in MODES:
+            raise InvalidInputError(f"mode is {mode!r}.", f"It takes one of {', '.join(MODES)}.")
+        spaces = checks.namespaces(namespaces)
+        keep = None if not where else compile_filter(where)
+        asked, question = self._question(query, teacher)
+        taught = teacher.taught(asked, spaces) if teacher is not None and mode == "hybrid" else {}
+        now = time.time()
+        with self._lock:
+            replica = self._current()
+            inside = replica.scope(spaces, now)
+            scope = inside
+            if keep is not None:
+                scope = np.zeros_like(inside)
+                scope[replica.positions(self._store.matching(keep, spaces))] = True
+                scope &= inside
+            fingerprint = self.embedder.fingerprint
+            collection = Collection(replica, self._store, fingerprint, question, inside, scope, taught, now)
+            ranked = rank(question, collection, k, mode)
+        hits = self._hits(ranked, k)
+        self._access.note([hit.id for hit in hits], now)
+        return Found(hits, asked, ranked)
+
+    def _question(self, query: str, teacher: Teacher | None) -> tuple[FloatArray, Question]:
+        encoded = self.embedder.encode([query], tokens=self.embedder.has_tokens)
+        asked = encoded.vectors[0]
+        vector = asked if teacher is None else teacher.adapt(asked)
+        tokens = None if encoded.tokens is None else encoded.tokens[0]
+        return asked, Question(query, asked, vector, tokens, analysis.term_counts(query)[0])
+
+    def _hits(self, ranked: Ranked, k: int) -> tuple[MemoryResult, ...]:
+        wanted = ranked.ids[:k].tolist()
+        records = self._store.records(wanted)
+        return tuple(
+            MemoryResult(
+                id=record.id,
+                content=record.content,
+                metadata=record.metadata,
+                similarity=float(np.clip(ranked.similarity[row], -1, 1)),
+                score=float(ranked.scores[row]),
+                explain={name: float(share[row]) for name, share in ranked.parts.items()},
+                namespace=record.namespace,
+                kind=record.kind,
+                source=record.source,
+                created_at=record.created_at,
+            )
+            for row, item in enumerate(wanted)
+            if (record := records.get(item)) is not None
+        )
+
+    def _current(self) -> Replica:
+        """The replica, after taking in every change committed so far. The lock is held."""
+        fingerprint = self.embedder.fingerprint
+        if self._replica is None:
+            self._replica = Replica(self.embedder.dim)
+        if self._store.sequence() != self._replica.seq:
+            self._catch_up(self._replica, fingerprint)
+        return self._replica
+
+    def _catch_up(self, replica: Replica, fingerprint: str) -> None:
+        replica.apply(self._store.changes(replica.seq, fingerprint))
+        if not replica.rows("embedded")[replica.rows("alive")].all() and self.reembed(EMBED_AT_ONCE):
+            replica.apply(self._store.changes(replica.seq, fingerprint))
+
+    def reembed(self, limit: int = 2**31) -> int:
+        """Embeds up to `limit` memories that this embedder has not seen (another one wrote them); returns how many.
+        Until then they are found by their words only."""
+        done = 0
+        while done < limit:
+            batch = self._store.unembedded(self.embedder.fingerprint, min(drafting.BATCH, limit - done))
+            if not batch:
+                break
+            made = drafting.embeddings([content for _, _, content in batch], self.embedder)
+            rows = {number: (key, item) for (number, key, _), item in zip(batch, made, strict=True)}
+            self._store.store_embeddings(rows, self.embedder.fingerprint)
+            done += len(batch)
+        return done
+
+    def context(self, query: str, max_tokens: int, k: int = 50, **search: Any) -> tuple[packing.Packed, Found]:
+        """The best memories packed into at most `max_tokens` of the embedder's tokens, without repetition; `search`
+        takes what `search()` takes. Sources are the hits quoted, in the order quoted."""
+        checks.count(max_tokens, "max_tokens")
+        found = self.search(query, k, **search)
+        with self._lock:
+            replica = self._current()
+            rows = [replica.vector(hit.id) for hit in found.hits]
+        blank = np.zeros(self.embedder.dim, np.float32)
+        vectors = np.array([blank if row is None else row for row in rows]).reshape(-1, self.embedder.dim)
+        return packing.pack(found.hits, vectors, max_tokens, self.embedder.count_tokens), found
+
+    def get(self, memory_id: int) -> MemoryRecord:
+        """The memory, whole. NotFoundError when there is none or it has expired."""
+        record = self._store.records([checks.memory_id(memory_id)]).get(memory_id)
+        if record is None or (record.expires_at is not None and record.expires_at <= time.time()):
+            raise NotFoundError(f"There is no memory {memory_id}.", "It may have been deleted or have expired.")
+        return record
+
+    def update(
+        self,
+        memory_id: int,
+        *,
+        content: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        importance: float | None = None,
+        kind: str | None = None,
+        source: str | None = None,
+        namespace: str | None = None,
+        ttl: float | None = UNSET,
+    ) -> MemoryRecord:
+        """Changes what is given and returns the memory as it is now. `metadata` replaces the old as a whole; `ttl`
+        counts from now, None for ever."""
+        now = time.time()
+        old = self.get(memory_id)
+        item = NewMemory(
+            content=old.content if content is None else content,
+            metadata=old.metadata if metadata is None else metadata,
+            namespace=old.namespace if namespace is None else namespace,
+            kind=old.kind if kind is None else kind,
+            importance=old.importance if importance is None else importance,
+            source=old.source if source is None else source,
+            ttl=None if ttl is UNSET else ttl,
+        )
+        new = drafting.draft(item, self.namespace, now)
+        columns = {name: getattr(new.draft, name) for name in ("metadata", "namespace", "kind", "importance", "source")}
+        if ttl is not UNSET:
+            columns["expires_at"] = new.draft.expires_at
+        is_reworded = new.indexed != analysis.indexed_text(old.content, old.metadata)
+        draft = drafting.embedded([new], self.embedder)[0] if is_reworded else None
+        self._store.update(memory_id, columns, draft, self.embedder.fingerprint, now)
+        return self.get(memory_id)
+
+    def delete(self, memory_id: int) -> None:
+        """Forgets it. NotFoundError when there is none."""
+        if not self._store.delete([checks.memory_id(memory_id)]):
+            raise NotFoundError(f"There is no memory {memory_id}.", "It may have been deleted already.")
+
+    def list(
+        self,
+        cursor: str | None = None,
+        limit: int = 100,
+        *,
+        namespaces: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Page:
+        """Memories by id, `limit` (1 to 1,000) at a time; hand `next_cursor` back for the next page."""
+        checks.count(limit, "limit")
+        after = 0 if cursor is None else _read_cursor(cursor)
+        keep = None if not where else compile_filter(where)
+        wanted = min(limit, 1_000)
+        items = self._store.page(after, wanted + 1, checks.namespaces(namespaces), keep, time.time())
+        more = len(items) > wanted
+        return Page(tuple(items[:wanted]), _write_cursor(items[wanted - 1].id) if more else None)
+
+    def prune(
+        self, policy: PrunePolicy, *, namespaces: Sequence[str] | None = None, dry_run: bool = False
+    ) -> PruneReport:
+        """Deletes what breaks the policy, or only tells what it would delete."""
+        self._access.flush()
+        records = self._records(checks.namespaces(namespaces), 0.0)
+        ids = chosen(records, policy, time.time())
+        return PruneReport(tuple(ids if dry_run or not ids else self._store.delete(ids)), dry_run)
+
+    def _records(self, namespaces: Sequence[str] | None, now: float) -> Iterator[MemoryRecord]:
+        after = 0
+        while page := self._store.page(after, 1_000, namespaces, None, now):
+            yield from page
+            after = page[-1].id
+
+    def link(self, a: int, b: int, kind: str = "related", weight: float = 1.0) -> None:
+        """Adds an edge from `a` to `b`, or sets its weight (in [-1, 1])."""
+        if checks.memory_id(a) == checks.memory_id(b):
+            raise InvalidInputError(f"Memory {a} cannot be linked to itself.", "Name two memories.")
+        self._store.link(a, b, checks.kind(kind), checks.number(weight, "weight", -1, 1))
+
+    def unlink(self, a: int, b: int, kind: str = "related") -> None:
+        """Removes an edge. NotFoundError when there is none."""
+        if not self._store.unlink(checks.memory_id(a), checks.memory_id(b), checks.kind(kind)):
+            raise NotFoundError(f"{a} and {b} have no link of kind {kind!r}.", "See `neighbours`.")
+
+    def neighbours(self, memory_id: int) -> tuple[Link, ...]:
+        """The edges that touch a memory, either way, heaviest first."""
+        return tuple(self._store.links([self.get(memory_id).id])[memory_id])
+
+    def namespaces(self) -> dict[str, int]:
+        """Every namespace with how many memories it holds."""
+        return self._store.namespaces()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and bytes of the store."""
+        return {**self._store.stats(), "namespaces": self.namespaces()}
+
+    def export_jsonl(self, path: Path, *, namespaces: Sequence[str] | None = None) -> int:
+        """Writes every unexpired memory to a JSON Lines file; returns how many."""
+        return transfer.write_jsonl(self._records(checks.namespaces(namespaces), time.time()), Path(path))
+
+    def import_jsonl(self, path: Path) -> MemoryIds:
+        """Adds the memories of such a file, all or none; those already here keep their ids."""
+        return self.add(list(islice(transfer.read_jsonl(Path(path), time.time()), checks.MAX_ITEMS + 1)))
+
+    def close(self) -> None:
+        """Writes what was only noted (access counts) and frees the files."""
+        self._access.flush()
+        self._store.close()
+
+
+def _write_cursor(after: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps({"after": after}).encode()).decode()
+
+
+def _read_cursor(cursor: Any) -> int:
+    try:
+        after = json.loads(base64.urlsafe_b64decode(cursor))["after"]
+        return checks.count(after, "cursor", 0)
+    except (TypeError, ValueError, KeyError, binascii.Error, RecursionError):
+        raise InvalidInputError(f"cursor {str(cursor)[:80]!r} is none of ours.", "Pass a page's next_cursor.") from None

@@ -1,0 +1,97 @@
+"""The store's schema as named steps, applied in order, each in its own transaction and recorded with its time.
+
+A step once released is never edited; a change is a new step at the end. `PRAGMA user_version` counts the steps, so
+that a release can tell at a glance that a store is newer than itself.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+APPLICATION_ID = 0x5275764D  # "RuvM", in the file's header: tells our stores from any other SQLite file
+
+
+def first_schema(connection: sqlite3.Connection) -> None:
+    """Memories; per embedder their vectors and tokens; index terms; links; tombstones; counters."""
+    for statement in (
+        "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+        "INSERT INTO counters VALUES ('seq', 0)",
+        "CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+        """CREATE TABLE memories (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            seq INTEGER NOT NULL,
+            namespace_id INTEGER NOT NULL REFERENCES namespaces (id),
+            content_hash BLOB NOT NULL,
+            content TEXT NOT NULL,
+            metadata TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            importance REAL NOT NULL,
+            source TEXT NOT NULL,
+            client TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL,
+            expires_at REAL,
+            UNIQUE (namespace_id, content_hash))""",
+        "CREATE UNIQUE INDEX memories_by_seq ON memories (seq)",
+        "CREATE TABLE tombstones (seq INTEGER PRIMARY KEY, memory_id INTEGER NOT NULL)",
+        """CREATE TABLE terms (
+            memory_id INTEGER PRIMARY KEY REFERENCES memories (id) ON DELETE CASCADE,
+            analysis INTEGER NOT NULL,
+            postings BLOB NOT NULL)""",
+        "CREATE TABLE embedders (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE)",
+        """CREATE TABLE vectors (
+            embedder_id INTEGER NOT NULL REFERENCES embedders (id),
+            memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+            vector BLOB NOT NULL,
+            UNIQUE (memory_id, embedder_id))""",
+        """CREATE TABLE tokens (
+            embedder_id INTEGER NOT NULL REFERENCES embedders (id),
+            memory_id INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+            ids BLOB NOT NULL,
+            bits BLOB NOT NULL,
+            UNIQUE (memory_id, embedder_id))""",
+        """CREATE TABLE access (
+            memory_id INTEGER PRIMARY KEY REFERENCES memories (id) ON DELETE CASCADE,
+            count INTEGER NOT NULL,
+            accessed_at REAL NOT NULL)""",
+        """CREATE TABLE links (
+            a INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+            b INTEGER NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            weight REAL NOT NULL,
+            PRIMARY KEY (a, b, kind)) WITHOUT ROWID""",
+        "CREATE INDEX links_by_b ON links (b)",
+    ):
+        connection.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema,)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """How many steps the store has taken."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, now: float) -> list[str]:
+    """Takes the steps the store lacks and returns their names. The caller checked that the store is not newer."""
+    taken: list[str] = []
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            done = version_of(connection)
+            if done >= len(STEPS):
+                return taken
+            if done == 0:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL)")
+            step = STEPS[done]
+            step(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (step.__name__, now))
+            connection.execute(f"PRAGMA user_version = {done + 1}")
+            connection.execute("COMMIT")
+            taken.append(step.__name__)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")

@@ -1,0 +1,126 @@
+"""Secrets are blanked out before anything is written: `‹redacted:aws-key›` says what was there.
+
+Three families: keys that a provider gave a recognisable shape; private-key blocks and URLs with a password in them;
+and assignments to a name like `password` of a literal that looks like a secret. The last is the one that could hurt
+ordinary code, so it wants a quoted literal (or an environment-file line) and skips placeholders, references and
+calls.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern, re.DOTALL))
+    for name, pattern in (
+        (
+            "private-key",
+            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----.{0,20000}?"
+            r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+        ),
+        ("aws-key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
+        ("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255})\b"),
+        ("gitlab-token", r"\bglpat-[A-Za-z0-9_-]{20,64}"),
+        ("anthropic-key", r"\bsk-ant-[A-Za-z0-9_-]{20,200}"),
+        ("openai-key", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9]{20,}(?:[A-Za-z0-9_-]{0,200})"),
+        ("slack-token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"),
+        ("slack-webhook", r"\bhttps://hooks\.slack\.com/services/[A-Za-z0-9/]{20,}"),
+        ("stripe-key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,250}\b"),
+        ("google-key", r"\bAIza[A-Za-z0-9_-]{35}"),
+        ("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b"),
+        ("pypi-token", r"\bpypi-AgE[A-Za-z0-9_-]{50,}"),
+        ("huggingface-token", r"\bhf_[A-Za-z]{34}\b"),
+        ("sendgrid-key", r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"),
+        ("jwt", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    )
+)
+_URL_PASSWORD = re.compile(
+    r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@'\"<>]{0,100}:)(?P<secret>[^\s/@'\"<>]{3,200})(?=@[\w\[])"
+)
+_BEARER = re.compile(
+    r"(?P<head>\b(?:Authorization\s*[:=]\s*['\"]?)?(?:Bearer|Basic)\s+)(?P<secret>[A-Za-z0-9+/_.~-]{20,}={0,2})"
+)
+_NAME = (
+    r"(?:[A-Za-z0-9]{1,40}[_-]){0,5}(?:password|passwd|pwd|passphrase|secret|secret[_-]?key|api[_-]?key|access[_-]?key|"
+    r"auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|token)(?:[_-][A-Za-z0-9]{1,20}){0,2}"
+)
+_QUOTED = re.compile(
+    rf"(?P<head>\b{_NAME}['\"]?\s{{0,5}}(?:=|:|:=|=>)\s{{0,5}}[rbf]?(?P<quote>['\"]))(?P<secret>[^'\"\s]{{6,400}})(?=(?P=quote))",
+    re.IGNORECASE,
+)
+_ENVIRONMENT = re.compile(
+    r"(?P<head>^\s{0,8}(?:export\s+|set\s+)?[A-Z0-9_]{0,80}"
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY)[A-Z0-9_]{0,40}=)"
+    r"(?P<secret>[^\s'\"#$(){}<>]{6,400})[ \t]*$",
+    re.MULTILINE,
+)
+_HARMLESS = re.compile(
+    r"(?:your|my|the|some|example|sample|dummy|fake|test|changeme|change-me|placeholder|redacted|none|null|true|false|"
+    r"password|passwd|secret|token|api[_-]?key|x{3,}|\*{3,}|\.{3,}|os\.|env|config|settings|self\.|args\.|process\.)",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> tuple[str, int]:
+    """`text` with its secrets replaced by visible marks, and how many there were. Linear in the length of `text`."""
+    total = 0
+    for name, pattern in _SHAPES:
+        text, count = pattern.subn(f"‹redacted:{name}›", text)
+        total += count
+    for name, pattern in (
+        ("password", _URL_PASSWORD),
+        ("token", _BEARER),
+        ("secret", _QUOTED),
+        ("secret", _ENVIRONMENT),
+    ):
+        text, count = _replace_secret(text, name, pattern)
+        total += count
+    return text, total
+
+
+def _replace_secret(text: str, name: str, pattern: re.Pattern[str]) -> tuple[str, int]:
+    count = 0
+
+    def replaced(match: re.Match[str]) -> str:
+        nonlocal count
+        if name == "secret" and not _looks_secret(match["secret"]):
+            return match[0]
+        if "‹redacted" in match["secret"] or match["secret"].startswith(("{", "$", "<", "%")):
+            return match[0]
+        count += 1
+        return f"{match['head']}‹redacted:{name}›"
+
+    return pattern.sub(replaced, text), count
+
+
+def _looks_secret(literal: str) -> bool:
+    """A literal value rather than a placeholder, a reference, a path or a plain word used as an identifier."""
+    if literal.startswith(("{", "$", "<", "%", "/", ".")) or _HARMLESS.match(literal) or "(" in literal:
+        return False
+    has_digit = any(char.isdigit() for char in literal)
+    has_letter = any(char.isalpha() for char in literal)
+    has_mark = any(not char.isalnum() and char not in "_-. " for char in literal)
+    has_both_cases = literal != literal.lower() and literal != literal.upper()
+    return (has_digit and has_letter) or has_mark or (has_both_cases and len(literal) >= 16)
+
+
+def redact_json(value: Any) -> tuple[Any, int]:
+    """The same for every string inside JSON-like data. A value under a name like `password` counts as assigned to
+    it."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        pairs = [redact_json(item) for item in value]
+        return [item for item, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        out: dict[str, Any] = {}
+        total = 0
+        for key, item in value.items():
+            if isinstance(item, str) and re.fullmatch(_NAME, key, re.IGNORECASE) and _looks_secret(item):
+                out[key], count = "‹redacted:secret›", 1
+            else:
+                out[key], count = redact_json(item)
+            total += count
+        return out, total
+    return value, 0

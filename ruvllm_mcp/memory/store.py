@@ -1,0 +1,161 @@
+"""The joint between memory and what keeps it: the `Store` protocol and the rows that cross it.
+
+A store is the system of record. Every change takes the next sequence number, in commit order; a searcher catches up by
+reading the changes after the last number it saw, so any number of processes share one store without talking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.embed.base import FloatArray
+from ruvllm_mcp.types import Link, MemoryRecord
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """One memory as an embedder sees it. `vector`: float32 (d,). `token_ids`: uint32 (t,) and `token_bits`: uint8
+    (t, d/8), the sign bits of the token vectors, least significant first; both empty for embedders without tokens."""
+
+    vector: FloatArray
+    token_ids: npt.NDArray[np.uint32]
+    token_bits: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A memory that was checked, redacted, analysed and embedded, ready to be written. `metadata` is JSON text."""
+
+    content: str
+    content_hash: bytes
+    metadata: str
+    namespace: str
+    kind: str
+    importance: float
+    source: str
+    client: str
+    expires_at: float | None
+    terms: bytes
+    embedding: Embedding | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A memory as searching needs it: everything but its text. `chain` names what it is a successive part of (source
+    and session); `vector` and `token_ids` are None until this embedder has seen it."""
+
+    id: int
+    namespace: str
+    chain: str
+    importance: float
+    created_at: float
+    expires_at: float | None
+    analysis: int
+    terms: bytes
+    vector: bytes | None
+    token_ids: bytes | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What happened after a sequence number, up to `seq`: memories as they are now, in id order, and ids gone."""
+
+    seq: int
+    changed: Sequence[Change]
+    deleted: Sequence[int] = field(default_factory=tuple)
+
+
+class Store(Protocol):
+    """Thread-safe. Writes are durable and visible to every process when the call returns; a failed one changes
+    nothing. Raises the StoreError family."""
+
+    def sequence(self) -> int:
+        """The number of the last change. Cheap: asked at every search."""
+        ...
+
+    def changes(self, since: int, embedder: str) -> Changes:
+        """All changes after `since`, with vectors of that embedder fingerprint."""
+        ...
+
+    def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
+        """Writes all in one transaction; (id, was there already) in order. A duplicate of a kept memory (same
+        namespace, same text) refreshes it: metadata keys are added, importance and expiry raised."""
+        ...
+
+    def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
+        """Which of the content hashes are stored in the namespace."""
+        ...
+
+    def update(
+        self, memory_id: int, columns: Mapping[str, Any], draft: Draft | None, embedder: str, now: float
+    ) -> None:
+        """Sets columns; with a draft also text, terms and embedding. NotFoundError when there is no such memory."""
+        ...
+
+    def delete(self, ids: Sequence[int]) -> list[int]:
+        """Deletes what is there of `ids` and returns it."""
+        ...
+
+    def records(self, ids: Sequence[int]) -> dict[int, MemoryRecord]:
+        """The memories among `ids` that exist."""
+        ...
+
+    def embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, Embedding]:
+        """The embeddings among `ids` that exist for this embedder."""
+        ...
+
+    def store_embeddings(self, embeddings: Mapping[int, tuple[bytes, Embedding]], embedder: str) -> None:
+        """Adds embeddings by memory id, each with the content hash it was made from; skips memories changed since."""
+        ...
+
+    def unembedded(self, embedder: str, limit: int) -> list[tuple[int, bytes, str]]:
+        """(id, content hash, content) of memories this embedder has not seen, oldest first."""
+        ...
+
+    def page(
+        self,
+        after: int,
+        limit: int,
+        namespaces: Sequence[str] | None,
+        keep: Callable[[Mapping[str, Any]], bool] | None,
+        now: float,
+    ) -> list[MemoryRecord]:
+        """Up to `limit` unexpired memories with id > `after`, by id, whose metadata passes `keep`."""
+        ...
+
+    def matching(self, keep: Callable[[Mapping[str, Any]], bool], namespaces: Sequence[str] | None) -> list[int]:
+        """Ids of the memories whose metadata passes `keep`."""
+        ...
+
+    def touch(self, counts: Mapping[int, tuple[int, float]]) -> None:
+        """Adds to access counts and sets the time of the last access; no change in the feed."""
+        ...
+
+    def link(self, a: int, b: int, kind: str, weight: float) -> None:
+        """Adds the edge or sets its weight. NotFoundError when either end is missing."""
+        ...
+
+    def unlink(self, a: int, b: int, kind: str) -> bool:
+        """Removes the edge; False when there was none."""
+        ...
+
+    def links(self, ids: Sequence[int]) -> dict[int, list[Link]]:
+        """Edges that touch each id, either way, heaviest first."""
+        ...
+
+    def namespaces(self) -> dict[str, int]:
+        """Every namespace with how many memories it holds."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and bytes, for people."""
+        ...
+
+    def close(self) -> None:
+        """Frees files; further calls are errors."""
+        ...

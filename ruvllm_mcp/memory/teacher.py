@@ -1,0 +1,21 @@
+"""What learning may change in a search. The learning floor implements it; memory only asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ruvllm_mcp.embed.base import FloatArray
+
+
+class Teacher(Protocol):
+    """Called once per search, from any thread; must answer in well under a millisecond."""
+
+    def adapt(self, query_vector: FloatArray) -> FloatArray:
+        """The query vector to search with: float32 (d,), unit length, as given or moved by what was learned."""
+        ...
+
+    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:
+        """Memory id → evidence in [-1, 1] from feedback on similar questions. `query_vector` is the one before
+        `adapt`. Ids that are gone, expired or filtered out are ignored."""
+        ...
