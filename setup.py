@@ -2,4 +2,4 @@
 
 from setuptools import setup
 
-setup()
+setup(cffi_modules=["ruvllm_mcp/native/build.py:gil", "ruvllm_mcp/native/build.py:nogil"])

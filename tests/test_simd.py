@@ -1,0 +1,133 @@
+"""Every kernel on every instruction set of this CPU, through Python, against NumPy in float64."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from ruvllm_mcp import simd
+from ruvllm_mcp.errors import DimensionError, InvalidInputError
+from ruvllm_mcp.native import lib
+
+LENGTHS = [*range(1, 131), 1023, 4099]
+
+
+@pytest.fixture(params=lib.available(), autouse=True)
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    lib.use(request.param)
+    yield request.param
+    lib.use(None)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(20260101)
+
+
+def test_the_forced_set_is_the_one_that_runs(instruction_set: str) -> None:
+    assert simd.simd_info()["instruction_set"] == instruction_set
+
+
+def test_pairwise_kernels_agree_with_float64(random: np.random.Generator) -> None:
+    for n in LENGTHS:
+        a, b = random.standard_normal((2, n)).astype(np.float32)
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        scale = np.abs(x) @ np.abs(y)
+        assert simd.dot_product(a, b) == pytest.approx(x @ y, abs=2e-6 * scale)
+        assert simd.squared_distance(a, b) == pytest.approx(((x - y) ** 2).sum(), rel=4e-6)
+        assert simd.euclidean_distance(a, b) == pytest.approx(np.linalg.norm(x - y), rel=4e-6)
+        cosine = x @ y / (np.linalg.norm(x) * np.linalg.norm(y))
+        assert simd.cosine_similarity(a, b) == pytest.approx(cosine, abs=4e-6)
+
+
+def test_vector_kernels_agree_with_float64(random: np.random.Generator) -> None:
+    for n in LENGTHS:
+        a = (random.standard_normal(n) * 8).astype(np.float32)
+        x = a.astype(np.float64)
+        np.testing.assert_allclose(simd.normalize(a), x / np.linalg.norm(x), rtol=4e-6)
+        e = np.exp(x - x.max())
+        np.testing.assert_allclose(simd.softmax(a), e / e.sum(), rtol=4e-6, atol=1e-37)
+
+
+def test_matvec_and_topk_agree_with_brute_force(random: np.random.Generator) -> None:
+    m = random.standard_normal((517, 37)).astype(np.float32)
+    x = random.standard_normal(37).astype(np.float32)
+    scores = m.astype(np.float64) @ x
+    np.testing.assert_allclose(simd.matvec(m, x), scores, atol=2e-5)
+    keep = random.random(517) < 0.3
+    for k in (1, 10, 517, 9999):
+        rows, found = simd.topk_dot(m, x, k)
+        np.testing.assert_array_equal(rows, np.argsort(-simd.matvec(m, x), kind="stable")[:k])
+        np.testing.assert_array_equal(found, simd.matvec(m, x)[rows])
+        rows, _ = simd.topk_dot(m, x, k, keep)
+        expected = np.argsort(-np.where(keep, simd.matvec(m, x), -np.inf), kind="stable")
+        np.testing.assert_array_equal(rows, expected[: min(k, keep.sum())])
+
+
+def test_int8_is_exact(random: np.random.Generator) -> None:
+    for n in LENGTHS:
+        a, b = random.integers(-128, 128, (2, n)).astype(np.int8)
+        assert simd.dot_int8(a, b) == int(a.astype(np.int64) @ b.astype(np.int64))
+    low = np.full(131_072, -128, np.int8)
+    with pytest.raises(DimensionError):
+        simd.dot_int8(np.append(low, low), np.append(low, low))
+
+
+def test_extremes_neither_overflow_nor_vanish() -> None:
+    for size in (1e-25, 1.0, 1e25):
+        a = np.full(33, size, np.float32)
+        assert simd.cosine_similarity(a, a) == pytest.approx(1.0, abs=1e-6)
+        np.testing.assert_allclose(simd.normalize(a), 33**-0.5, rtol=1e-6)
+    assert simd.cosine_similarity(np.zeros(5), np.ones(5)) == 0.0
+    np.testing.assert_array_equal(simd.normalize(np.zeros(5)), np.zeros(5))
+    np.testing.assert_allclose(simd.softmax([1e38, 1e38, -1e38]), [0.5, 0.5, 0.0], atol=1e-37)
+    assert np.isnan(simd.dot_product([np.nan, 1.0], [1.0, 1.0]))
+    rows, _ = simd.topk_dot([[np.nan], [1.0]], [1.0], 2)
+    np.testing.assert_array_equal(rows, [1])
+
+
+def test_other_layouts_are_read_right() -> None:
+    grid = np.arange(24, dtype=np.float64).reshape(4, 6)
+    assert simd.dot_product(grid[:, 1], grid[:, 2]) == grid[:, 1] @ grid[:, 2]
+    assert simd.dot_product([1, 2, 3], (4, 5, 6)) == 32
+    frozen = np.ones(3, np.float32)
+    frozen.flags.writeable = False
+    assert simd.dot_product(frozen, frozen) == 3
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error"),
+    [
+        ([1.0], [1.0, 2.0], DimensionError),
+        ([], [], DimensionError),
+        ([[1.0]], [[1.0]], DimensionError),
+        ("ab", [1.0], InvalidInputError),
+        (["x"], [1.0], InvalidInputError),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(a: object, b: object, error: type[Exception]) -> None:
+    for operation in (simd.dot_product, simd.cosine_similarity, simd.squared_distance, simd.euclidean_distance):
+        with pytest.raises(error):
+            operation(a, b)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, None])
+def test_k_must_be_a_positive_whole_number(k: object) -> None:
+    with pytest.raises(InvalidInputError, match="k is"):
+        simd.topk_dot([[1.0]], [1.0], k)
+
+
+@pytest.mark.parametrize("name", ["avx1024", "neon" if "neon" not in lib.available() else "avx2"])
+def test_an_unknown_or_unsupported_set_in_the_environment_is_an_error(name: str) -> None:
+    environment = {**os.environ, "RUVLLM_SIMD": name}
+    run = subprocess.run(
+        [sys.executable, "-c", "import ruvllm_mcp.simd"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "InstructionSetError" in run.stderr
+    assert "avx2" in run.stderr or "neon" in run.stderr
