@@ -1,7 +1,7 @@
 """Many scores into one: the sum of per-question z-scores, cosine counting 1 and BM25 a half, and small priors.
 
 z-scores are taken over the candidates, so that neither side's scale matters. Feedback evidence of ±1 weighs as much
-as two standard deviations of the cosine. Importance (around its default of 0.5) and recency (half-life 90 days) only
+as four standard deviations of the cosine. Importance (around its default of 0.5) and recency (half-life 90 days) only
 break near-ties.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.candidates import Candidates, Evidence, Question
 
-DENSE, LEXICAL, TAUGHT, IMPORTANCE, RECENCY = 1.0, 0.5, 2.0, 0.2, 0.1
+DENSE, LEXICAL, TAUGHT, IMPORTANCE, RECENCY = 1.0, 0.5, 4.0, 0.2, 0.1
 HALF_LIFE_SECONDS = 90 * 86_400
 
 

@@ -66,7 +66,42 @@ def first_schema(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema,)
+def trajectories_and_feedback(connection: sqlite3.Connection) -> None:
+    """What searches leave behind and what was said of them; arrays little-endian (see learning.trajectory and .log)."""
+    for statement in (
+        """CREATE TABLE trajectories (
+            request_id TEXT PRIMARY KEY,
+            at REAL NOT NULL,
+            client TEXT NOT NULL,
+            namespaces TEXT NOT NULL,
+            query TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            vector BLOB NOT NULL,
+            part_names TEXT NOT NULL,
+            ids BLOB NOT NULL,
+            parts BLOB NOT NULL,
+            shown BLOB NOT NULL,
+            version INTEGER NOT NULL)""",
+        """CREATE TABLE feedback (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            request_id TEXT NOT NULL REFERENCES trajectories (request_id) ON DELETE CASCADE,
+            at REAL NOT NULL,
+            client TEXT NOT NULL,
+            rating INTEGER,
+            relevant TEXT NOT NULL,
+            irrelevant TEXT NOT NULL,
+            correction TEXT,
+            correction_id INTEGER,
+            task_success INTEGER,
+            counts BLOB NOT NULL,
+            shown INTEGER NOT NULL,
+            right INTEGER NOT NULL)""",
+        "CREATE INDEX feedback_by_request ON feedback (request_id)",
+    ):
+        connection.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema, trajectories_and_feedback)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -1,0 +1,217 @@
+"""Trajectories and feedback in the store's own file: what learning is made from, and how processes share it.
+
+A row is written on every search, so this connection commits with `synchronous=NORMAL`: a killed process loses nothing,
+a power cut at most the last moments of a log that answers do not depend on. Nor may a search wait behind another
+process's long write: a row that cannot be written at once is kept and written before the next one. Feedback waits, and
+takes a number in commit order, by which every process catches up. Trajectories nobody spoke of make room first.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ruvllm_mcp.errors import NotFoundError, StoreError
+from ruvllm_mcp.learning.associations import KNOTS, Lesson
+from ruvllm_mcp.learning.feedback import Feedback
+from ruvllm_mcp.learning.trajectory import COLUMNS, FloatArray, Trajectory, from_row, to_row
+from ruvllm_mcp.memory.connection import translated
+
+KEPT_UNRATED = 10_000
+KEPT_RATED = 20_000
+_PRUNE_EVERY = 256
+_PENDING_LIMIT = 1_000
+_BUSY_MS = 30_000
+_INSERT = f"INSERT OR IGNORE INTO trajectories ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"
+_FEEDBACK = """INSERT INTO feedback (request_id, at, client, rating, relevant, irrelevant, correction, correction_id,
+    task_success, counts, shown, right) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SINCE = """SELECT f.seq, f.request_id, f.at, f.client, f.rating, f.relevant, f.irrelevant, f.correction,
+    f.correction_id, f.task_success, f.counts, f.shown, f.right, t.fingerprint, t.vector, t.shown
+    FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One feedback with what learning needs of its trajectory. `seq` numbers feedback in commit order."""
+
+    seq: int
+    request_id: str
+    at: float
+    feedback: Feedback
+    lesson: Lesson
+    fingerprint: str
+    vector: FloatArray
+    shown: tuple[int, ...]
+
+
+class TrajectoryLog:
+    """The log in one store file whose schema is up to date. Thread-safe. Raises the StoreError family."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._pending: list[tuple[Any, ...]] = []
+        self._written = 0
+        with translated(path):
+            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "temp_store = MEMORY"):
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+
+    def record(self, trajectory: Trajectory) -> None:
+        """Write a trajectory, or keep it for the next call when another process is writing. Never waits."""
+        with self._use() as connection:
+            self._pending.append(to_row(trajectory))
+            del self._pending[:-_PENDING_LIMIT]
+            try:
+                self._write_pending(connection)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+
+    def get(self, request_id: str) -> Trajectory:
+        """The trajectory of a request. Raises NotFoundError when it is unknown or has made room for newer ones."""
+        with self._use() as connection:
+            self._flush(connection)
+            row = connection.execute(
+                f"SELECT {COLUMNS} FROM trajectories WHERE request_id = ?", (request_id,)
+            ).fetchone()
+        if row is None:
+            raise NotFoundError(
+                f"No request {str(request_id)[:60]!r} is known here.",
+                "Give the request_id of a search or query on this store; old ones nobody rated are dropped in time.",
+            )
+        return from_row(row)
+
+    def add(self, request_id: str, feedback: Feedback, lesson: Lesson, at: float) -> int:
+        """Write one feedback and return its number. Raises StoreBusyError when another process writes for too long."""
+        with self._use() as connection, _waiting(connection):
+            cursor = connection.execute(_FEEDBACK, _feedback_row(request_id, feedback, lesson, at))
+            return int(cursor.lastrowid or 0)
+
+    def since(self, seq: int) -> list[Said]:
+        """Feedback numbered above `seq`, in order."""
+        with self._use() as connection:
+            return [_said(row) for row in connection.execute(_SINCE, (seq,))]
+
+    def marker(self) -> int:
+        """A number that changes whenever another connection has written to the store. A few microseconds."""
+        with self._use() as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def recent(self, limit: int, *, only_rated: bool = False) -> list[Trajectory]:
+        """The newest trajectories, newest first."""
+        rated = "WHERE EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)" if only_rated else ""
+        with self._use() as connection:
+            self._flush(connection)
+            query = f"SELECT {COLUMNS} FROM trajectories t {rated} ORDER BY request_id DESC LIMIT ?"
+            return [from_row(row) for row in connection.execute(query, (limit,))]
+
+    def counts(self) -> dict[str, int]:
+        """How many trajectories and feedbacks are kept."""
+        with self._use() as connection:
+            self._flush(connection)
+            trajectories = connection.execute("SELECT count(*) FROM trajectories").fetchone()[0]
+            return {
+                "trajectories": trajectories,
+                "feedback": connection.execute("SELECT count(*) FROM feedback").fetchone()[0],
+            }
+
+    def close(self) -> None:
+        """Write what was kept back and free the file; further calls are StoreErrors."""
+        with self._use() as connection:
+            try:
+                self._flush(connection)
+            finally:
+                connection.close()
+                self._closed = True
+
+    _closed = False
+
+    @contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        with translated(self._path), self._lock:
+            if self._closed:
+                raise StoreError(f"{self._path} was closed.", "Open it again.")
+            yield self._connection
+
+    def _flush(self, connection: sqlite3.Connection) -> None:
+        if self._pending:
+            with _waiting(connection):
+                self._write_pending(connection)
+
+    def _write_pending(self, connection: sqlite3.Connection) -> None:
+        while self._pending:
+            connection.execute(_INSERT, self._pending[0])
+            del self._pending[0]
+            self._written += 1
+            if self._written % _PRUNE_EVERY == 0:
+                _prune(connection)
+
+
+@contextmanager
+def _waiting(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0").fetchall()
+
+
+def _prune(connection: sqlite3.Connection) -> None:
+    """Drop all but the newest: request ids sort by time."""
+    for rated, kept in (("NOT EXISTS", KEPT_UNRATED), ("EXISTS", KEPT_RATED)):
+        connection.execute(
+            f"""DELETE FROM trajectories WHERE request_id IN (SELECT request_id FROM trajectories t
+            WHERE {rated} (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)
+            ORDER BY request_id DESC LIMIT -1 OFFSET ?)""",
+            (kept,),
+        )
+
+
+def _feedback_row(request_id: str, feedback: Feedback, lesson: Lesson, at: float) -> tuple[Any, ...]:
+    return (
+        request_id,
+        at,
+        feedback.client,
+        feedback.rating,
+        json.dumps(feedback.relevant),
+        json.dumps(feedback.irrelevant),
+        feedback.correction,
+        feedback.correction_id,
+        feedback.task_success,
+        lesson.counts.astype("<f4").tobytes() if lesson.counts.any() else b"",
+        lesson.shown,
+        lesson.right,
+    )
+
+
+def _said(row: Sequence[Any]) -> Said:
+    seq, request_id, at, client, rating, relevant, irrelevant, correction, correction_id, success = row[:10]
+    counts, shown, right, fingerprint, vector, ids = row[10:]
+    table = np.frombuffer(counts, "<f4").astype(np.float64) if counts else np.zeros(4 * len(KNOTS))
+    return Said(
+        seq,
+        request_id,
+        at,
+        Feedback(
+            rating,
+            tuple(json.loads(relevant)),
+            tuple(json.loads(irrelevant)),
+            correction,
+            correction_id,
+            None if success is None else bool(success),
+            client,
+        ),
+        Lesson(table.reshape(4, len(KNOTS)), shown, right),
+        fingerprint,
+        np.frombuffer(vector, "<f4"),
+        tuple(np.frombuffer(ids, "<i8").tolist()),
+    )

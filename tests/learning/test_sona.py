@@ -1,0 +1,125 @@
+"""What one engine is told, every engine on the store acts on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ruvllm_mcp.errors import NotFoundError, StoreError
+from ruvllm_mcp.learning import log
+from ruvllm_mcp.learning.feedback import Feedback
+from ruvllm_mcp.learning.sona import SonaEngine
+from ruvllm_mcp.learning.trajectory import new_request_id
+
+from .conftest import DIM, at_cosine, trajectory, unit
+
+
+def existing(ids: Sequence[int]) -> set[int]:
+    return {item for item in ids if item < 100}
+
+
+def opened(path: Path, fingerprint: str = "test") -> SonaEngine:
+    return SonaEngine(path, fingerprint, DIM, existing)
+
+
+@pytest.fixture
+def sona(store_path: Path) -> Iterator[SonaEngine]:
+    engine = opened(store_path)
+    yield engine
+    engine.close()
+
+
+def test_feedback_moves_the_next_similar_search(sona: SonaEngine) -> None:
+    asked = trajectory(unit(1), (5, 6))
+    sona.record(asked)
+    assert not sona.taught(unit(1), None)
+    receipt = sona.feedback(asked.request_id, Feedback(relevant=(6,)))
+    assert (receipt.strengthened, receipt.weakened) == (1, 1)
+    evidence = sona.taught(at_cosine(0.95), None)
+    assert evidence[6] > 0.5
+    assert evidence[5] < 0
+    assert not sona.taught(unit(0, 1), None)
+
+
+def test_another_engine_on_the_store_sees_it_at_its_next_search(sona: SonaEngine, store_path: Path) -> None:
+    other = opened(store_path)
+    asked = trajectory(unit(1), (5,))
+    sona.record(asked)
+    assert not other.taught(unit(1), None)
+    sona.feedback(asked.request_id, Feedback(relevant=(5,)))
+    assert other.taught(unit(1), None) == sona.taught(unit(1), None) != {}
+    other.feedback(asked.request_id, Feedback(irrelevant=(5,)))  # the same client thinks again
+    assert other.taught(unit(1), None) == sona.taught(unit(1), None)
+    assert sona.taught(unit(1), None)[5] < 0
+    other.close()
+
+
+def test_what_was_learned_outlives_the_process(sona: SonaEngine, store_path: Path) -> None:
+    for index in range(2, 12):
+        asked = trajectory(at_cosine(0.9 - index / 20), (index, index + 1))
+        sona.record(asked)
+        sona.feedback(asked.request_id, Feedback(relevant=(index,)))
+    later = opened(store_path)
+    assert later.taught(unit(1), None) == sona.taught(unit(1), None) != {}
+    later.close()
+
+
+def test_an_unknown_request_is_not_found(sona: SonaEngine) -> None:
+    for request_id in (new_request_id(), "", "nonsense"):
+        with pytest.raises(NotFoundError):
+            sona.feedback(request_id, Feedback(rating=5))
+
+
+def test_ids_must_have_been_shown_or_exist(sona: SonaEngine) -> None:
+    asked = trajectory(unit(1), (5, 500))
+    sona.record(asked)
+    with pytest.raises(NotFoundError, match="101"):
+        sona.feedback(asked.request_id, Feedback(relevant=(5, 101)))
+    assert not sona.taught(unit(1), None)  # nothing is half-done
+    sona.feedback(asked.request_id, Feedback(relevant=(99, 500)))  # one missed, one shown that is gone since
+    assert {99, 500} <= sona.taught(unit(1), None).keys()
+
+
+def test_feedback_on_another_embedder_is_kept_but_not_used(sona: SonaEngine, store_path: Path) -> None:
+    asked = trajectory(unit(1), (5,), fingerprint="older")
+    sona.record(asked)
+    sona.feedback(asked.request_id, Feedback(relevant=(5,)))
+    assert not sona.taught(unit(1), None)
+    older = opened(store_path, "older")
+    assert older.taught(unit(1), None)[5] > 0.5
+    older.close()
+
+
+def test_a_search_does_not_wait_for_another_writer(sona: SonaEngine, store_path: Path) -> None:
+    writer = sqlite3.connect(store_path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    asked = trajectory(unit(1), (5,))
+    sona.record(asked)  # would raise, or hang, if it needed the lock
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert [kept.request_id for kept in sona.trajectories(10)] == [asked.request_id]
+
+
+def test_unrated_trajectories_make_room_and_rated_ones_stay(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "KEPT_UNRATED", 20)
+    engine = opened(store_path)
+    first = trajectory(unit(1), (5,), at=1.0)
+    engine.record(first)
+    engine.feedback(first.request_id, Feedback(relevant=(5,)))
+    for second in range(2, 2 + 256):
+        engine.record(trajectory(unit(1), (5,), at=float(second)))
+    kept = engine.trajectories(1000)
+    assert len(kept) < 20 + 256
+    assert kept[-1].request_id == first.request_id
+    assert kept[0].at == 257.0
+    engine.close()
+
+
+def test_a_closed_engine_says_so(store_path: Path) -> None:
+    engine = opened(store_path)
+    engine.close()
+    with pytest.raises(StoreError, match="closed"):
+        engine.taught(unit(1), None)
