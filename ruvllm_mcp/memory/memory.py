@@ -38,6 +38,7 @@ MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a metho
 MODES = ("hybrid", "vector", "lexical")
 UNSET: Any = object()
 EMBED_AT_ONCE = 64
+COMPARE_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Memory:
 
     def add(self, items: Sequence[NewMemory]) -> MemoryIds:
         """Ids in order; all or none are written, durably, when this returns. A text already in its namespace keeps its
-        id (`merged`); `similar` names memories with a cosine of at least 0.95."""
+        id (`merged`); `similar` names memories with a cosine of at least 0.95, when at most 64 items are added at once
+        (a bulk load is not slowed down by it)."""
         if not isinstance(items, (list, tuple)) or len(items) > checks.MAX_ITEMS:
             raise InvalidInputError("items must be a list of at most 100,000 memories.", "Add them in parts.")
         now = time.time()
@@ -80,7 +82,7 @@ class Memory:
         if not drafts:
             return []
         ready = self._embed_new(drafts)
-        similar = self._near_duplicates(ready)
+        similar = self._near_duplicates(ready) if len(ready) <= COMPARE_AT_ONCE else [()] * len(ready)
         written = self._store.insert(ready, self.embedder.fingerprint, now)
         return [
             MemoryId(number, merged=merged, similar=[near for near in close if near != number], redacted=item.redacted)
