@@ -10,17 +10,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ruvllm_mcp.engine.engine import RuvLLM as RuvLLM
     from ruvllm_mcp.errors import RuvLLMError as RuvLLMError
+    from ruvllm_mcp.memory.lifecycle import PrunePolicy as PrunePolicy
     from ruvllm_mcp.settings import Settings as Settings
+    from ruvllm_mcp.types import GenerationConfig as GenerationConfig
+    from ruvllm_mcp.types import NewMemory as NewMemory
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "GenerationConfig": "ruvllm_mcp.types",
+    "NewMemory": "ruvllm_mcp.types",
+    "PrunePolicy": "ruvllm_mcp.memory.lifecycle",
+    "RuvLLM": "ruvllm_mcp.engine.engine",
     "RuvLLMError": "ruvllm_mcp.errors",
     "Settings": "ruvllm_mcp.settings",
 }
 
-__all__ = ["RuvLLMError", "Settings", "__version__"]
+__all__ = [
+    "GenerationConfig",
+    "NewMemory",
+    "PrunePolicy",
+    "RuvLLM",
+    "RuvLLMError",
+    "Settings",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from ruvllm_mcp.errors import SettingsError
 
 T = TypeVar("T")
-EMBEDDERS = ("minilm", "static", "hashing")
+MODELS = ("extractive", "echo")
 
 
 def _home(value: Any) -> Path:
@@ -63,6 +64,12 @@ def _namespace(value: Any) -> str:
     return text.strip()
 
 
+def _embedder(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"minilm|static|hashing(:[1-9][0-9]{0,4})?", value):
+        raise ValueError("minilm, static, hashing or hashing:DIM")
+    return value
+
+
 def _setting(read: Callable[[Any], T], default: Callable[[], T], doc: str, *, project: bool = False) -> T:
     metadata = {"read": read, "doc": doc, "project": project}
     value: T = dataclasses.field(default_factory=default, metadata=metadata)
@@ -90,7 +97,8 @@ class Settings:
 
     home: Path = _setting(_home, _default_home, "folder of the store and its files")
     namespace: str = _setting(_namespace, _project_namespace, "where memories go when none is named", project=True)
-    embedder: str = _setting(_choice(*EMBEDDERS), lambda: "minilm", "what turns text into vectors")
+    embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
+    model: str = _setting(_choice(*MODELS), lambda: "extractive", "what writes answers", project=True)
     threads: int = _setting(_integer(1, 256), lambda: os.cpu_count() or 1, "worker threads for long work", project=True)
     learning_enabled: bool = _setting(_flag, lambda: True, "whether feedback moves rankings", project=True)
 

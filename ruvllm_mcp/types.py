@@ -162,21 +162,6 @@ class Link(Record):
 
 
 @dataclass(frozen=True)
-class PrunePolicy(Record):
-    """What `prune_memory` removes: memories for which every condition given here holds.
-
-    `older_than` and `unused_for` are seconds since the last change and since the last access; `max_importance` in
-    [0, 1] spares what is more important; `keep` then spares the newest that many in each namespace.
-    """
-
-    namespace: str | None = None
-    older_than: float | None = None
-    unused_for: float | None = None
-    max_importance: float | None = None
-    keep: int | None = None
-
-
-@dataclass(frozen=True)
 class PruneReport(Record):
     """What `prune_memory` removed (or would remove, when `dry_run`), with ids oldest first."""
 
@@ -235,7 +220,8 @@ class FeedbackReceipt(Record):
 
 @dataclass(frozen=True)
 class Stats(Record):
-    """What an engine holds and has done. `operations`: calls, errors and percentiles of each call in this process."""
+    """What an engine holds and has done. `rated_questions` are the different ones feedback was given on; `operations`:
+    calls, errors and percentiles of each call in this process."""
 
     version: str
     home: str
@@ -243,19 +229,10 @@ class Stats(Record):
     embedder: str
     instruction_set: str
     memories: int
+    links: int
     namespaces: Mapping[str, int]
     store_bytes: int
     requests: int
     feedbacks: int
-    associations: int
+    rated_questions: int
     operations: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class StateReport(Record):
-    """What was written to or read from a state file."""
-
-    path: str
-    memories: int
-    links: int
-    associations: int

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
+    "__version__": 0,
     "errors": 0,
     "types": 0,
     "project": 0,

@@ -1,1 +1,33 @@
 """Text to vectors. `load(name)` gives the embedder of that name, made once per process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ruvllm_mcp.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ruvllm_mcp.embed.base import Embedder
+
+_making = Lock()
+
+
+def load(name: str = "minilm") -> Embedder:
+    """The embedder `minilm`, `hashing` or `hashing:DIM` (DIM from 8 to 65,536); the same object every time.
+
+    Raises SettingsError for another name, ModelError when the weights are missing or damaged.
+    """
+    with _making:
+        return _make(name)
+
+
+@lru_cache
+def _make(name: str) -> Embedder:
+    kind, colon, rest = name.partition(":")
+    if kind == "hashing" and (not colon or rest.isdecimal()):
+        from ruvllm_mcp.embed.hashing import Hashing
+
+        return Hashing(int(rest)) if colon else Hashing()
+    raise SettingsError(f"No embedder is called {name!r}.", "Known: hashing, hashing:DIM.")

@@ -41,13 +41,18 @@ class SonaEngine:
         """Keep what a search left behind; from then on `feedback` knows its request id."""
         self._log.record(trajectory)
 
+    def checked(self, request_id: str, feedback: Feedback) -> Trajectory:
+        """What the search of that request left behind, if `feedback` fits it. Raises what `feedback()` raises."""
+        trajectory = self._log.get(request_id)
+        self._check_ids(feedback, trajectory)
+        return trajectory
+
     def feedback(self, request_id: str, feedback: Feedback) -> FeedbackReceipt:
         """Learn from what was said of a request: at once here, at their next search in other processes.
 
         Raises NotFoundError for an unknown request, or for ids that were neither shown nor are stored memories.
         """
-        trajectory = self._log.get(request_id)
-        self._check_ids(feedback, trajectory)
+        trajectory = self.checked(request_id, feedback)
         cast = votes(feedback, trajectory.shown)
         with self._lock:
             self._catch_up()

@@ -227,6 +227,10 @@ class Memory:
             raise NotFoundError(f"There is no memory {memory_id}.", "It may have been deleted or have expired.")
         return record
 
+    def existing(self, ids: Sequence[int]) -> set[int]:
+        """Which of `ids` are stored memories."""
+        return set(self._store.records(ids))
+
     def update(
         self,
         memory_id: int,
