@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ruvllm_mcp.errors import NotFoundError, StoreError
-from ruvllm_mcp.learning.associations import KNOTS, Lesson
+from ruvllm_mcp.learning.associations import NO_COUNTS, Lesson
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.trajectory import COLUMNS, FloatArray, Trajectory, from_row, to_row
 from ruvllm_mcp.memory.connection import translated
@@ -29,27 +29,28 @@ KEPT_UNRATED = 10_000
 KEPT_RATED = 20_000
 _PRUNE_EVERY = 256
 _PENDING_LIMIT = 1_000
+_RECENT_LIMIT = 64  # feedback mostly speaks of the last searches of the same process
 _BUSY_MS = 30_000
 _INSERT = f"INSERT OR IGNORE INTO trajectories ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"
 _FEEDBACK = """INSERT INTO feedback (request_id, at, client, rating, relevant, irrelevant, correction, correction_id,
-    task_success, counts, shown, right) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_SINCE = """SELECT f.seq, f.request_id, f.at, f.client, f.rating, f.relevant, f.irrelevant, f.correction,
-    f.correction_id, f.task_success, f.counts, f.shown, f.right, t.fingerprint, t.vector, t.shown
-    FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
+    task_success, question, voted, votes, counts, shown, right) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, f.question, f.voted, f.votes, f.counts,
+    f.shown, f.right FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
 
 
 @dataclass(frozen=True)
 class Said:
-    """One feedback with what learning needs of its trajectory. `seq` numbers feedback in commit order."""
+    """One feedback as learning takes it in. `seq` numbers feedback in commit order; `votes`: memory id → [-1, 1];
+    `question`: the number of the feedback that first rated this same question, None when this one did."""
 
     seq: int
     request_id: str
-    at: float
-    feedback: Feedback
-    lesson: Lesson
+    client: str
     fingerprint: str
     vector: FloatArray
-    shown: tuple[int, ...]
+    question: int | None
+    votes: Mapping[int, float]
+    lesson: Lesson
 
 
 class TrajectoryLog:
@@ -59,6 +60,7 @@ class TrajectoryLog:
         self._path = path
         self._lock = threading.Lock()
         self._pending: list[tuple[Any, ...]] = []
+        self._recent: dict[str, Trajectory] = {}
         self._written = 0
         with translated(path):
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -68,6 +70,9 @@ class TrajectoryLog:
     def record(self, trajectory: Trajectory) -> None:
         """Write a trajectory, or keep it for the next call when another process is writing. Never waits."""
         with self._use() as connection:
+            self._recent[trajectory.request_id] = trajectory
+            if len(self._recent) > _RECENT_LIMIT:
+                del self._recent[next(iter(self._recent))]
             self._pending.append(to_row(trajectory))
             del self._pending[:-_PENDING_LIMIT]
             try:
@@ -80,9 +85,10 @@ class TrajectoryLog:
         """The trajectory of a request. Raises NotFoundError when it is unknown or has made room for newer ones."""
         with self._use() as connection:
             self._flush(connection)
-            row = connection.execute(
-                f"SELECT {COLUMNS} FROM trajectories WHERE request_id = ?", (request_id,)
-            ).fetchone()
+            if request_id in self._recent:
+                return self._recent[request_id]
+            query = f"SELECT {COLUMNS} FROM trajectories WHERE request_id = ?"
+            row = connection.execute(query, (request_id,)).fetchone()
         if row is None:
             raise NotFoundError(
                 f"No request {str(request_id)[:60]!r} is known here.",
@@ -90,11 +96,19 @@ class TrajectoryLog:
             )
         return from_row(row)
 
-    def add(self, request_id: str, feedback: Feedback, lesson: Lesson, at: float) -> int:
+    def add(
+        self,
+        request_id: str,
+        feedback: Feedback,
+        votes: Mapping[int, float],
+        question: int | None,
+        lesson: Lesson,
+        at: float,
+    ) -> int:
         """Write one feedback and return its number. Raises StoreBusyError when another process writes for too long."""
+        row = _feedback_row(request_id, feedback, votes, question, lesson, at)
         with self._use() as connection, _waiting(connection):
-            cursor = connection.execute(_FEEDBACK, _feedback_row(request_id, feedback, lesson, at))
-            return int(cursor.lastrowid or 0)
+            return int(connection.execute(_FEEDBACK, row).lastrowid or 0)
 
     def since(self, seq: int) -> list[Said]:
         """Feedback numbered above `seq`, in order."""
@@ -176,7 +190,9 @@ def _prune(connection: sqlite3.Connection) -> None:
         )
 
 
-def _feedback_row(request_id: str, feedback: Feedback, lesson: Lesson, at: float) -> tuple[Any, ...]:
+def _feedback_row(
+    request_id: str, feedback: Feedback, votes: Mapping[int, float], question: int | None, lesson: Lesson, at: float
+) -> tuple[Any, ...]:
     return (
         request_id,
         at,
@@ -187,6 +203,9 @@ def _feedback_row(request_id: str, feedback: Feedback, lesson: Lesson, at: float
         feedback.correction,
         feedback.correction_id,
         feedback.task_success,
+        question,
+        np.array(list(votes), "<i8").tobytes(),
+        np.array(list(votes.values()), "<f8").tobytes(),
         lesson.counts.astype("<f4").tobytes() if lesson.counts.any() else b"",
         lesson.shown,
         lesson.right,
@@ -194,24 +213,15 @@ def _feedback_row(request_id: str, feedback: Feedback, lesson: Lesson, at: float
 
 
 def _said(row: Sequence[Any]) -> Said:
-    seq, request_id, at, client, rating, relevant, irrelevant, correction, correction_id, success = row[:10]
-    counts, shown, right, fingerprint, vector, ids = row[10:]
-    table = np.frombuffer(counts, "<f4").astype(np.float64) if counts else np.zeros(4 * len(KNOTS))
+    seq, request_id, client, fingerprint, vector, question, voted, votes, counts, shown, right = row
+    table = np.frombuffer(counts, "<f4").reshape(4, -1) if counts else NO_COUNTS
     return Said(
         seq,
         request_id,
-        at,
-        Feedback(
-            rating,
-            tuple(json.loads(relevant)),
-            tuple(json.loads(irrelevant)),
-            correction,
-            correction_id,
-            None if success is None else bool(success),
-            client,
-        ),
-        Lesson(table.reshape(4, len(KNOTS)), shown, right),
+        client,
         fingerprint,
         np.frombuffer(vector, "<f4"),
-        tuple(np.frombuffer(ids, "<i8").tolist()),
+        question,
+        dict(zip(np.frombuffer(voted, "<i8").tolist(), np.frombuffer(votes, "<f8").tolist(), strict=True)),
+        Lesson(table, shown, right),
     )

@@ -56,9 +56,22 @@ class SonaEngine:
         cast = votes(feedback, trajectory.shown)
         with self._lock:
             self._catch_up()
-            lesson = self._associations.lesson(trajectory.vector, cast, trajectory.shown)
-            self._log.add(request_id, feedback, lesson, time.time())
-            self._catch_up(known_new=True)
+            same, lesson = self._associations.foreseen(trajectory.vector, cast, trajectory.shown)
+            number = self._log.add(request_id, feedback, cast, same, lesson, time.time())
+            if number == self._seen + 1:
+                said = Said(
+                    number,
+                    request_id,
+                    feedback.client,
+                    trajectory.fingerprint,
+                    trajectory.vector,
+                    same,
+                    cast,
+                    lesson,
+                )
+                self._take_in(said)
+            else:
+                self._catch_up(anyway=True)
         strengthened = sum(vote > 0 for vote in cast.values())
         return FeedbackReceipt(request_id, strengthened, len(cast) - strengthened)
 
@@ -95,18 +108,15 @@ class SonaEngine:
                 "Name ids from that request's results, or of stored memories that should have been found.",
             )
 
-    def _catch_up(self, *, known_new: bool = False) -> None:
+    def _catch_up(self, *, anyway: bool = False) -> None:
         marker = self._log.marker()
-        if marker == self._marker and not known_new:
+        if marker == self._marker and not anyway:
             return
         self._marker = marker
         for said in self._log.since(self._seen):
             self._take_in(said)
-            self._seen = said.seq
 
     def _take_in(self, said: Said) -> None:
-        if said.fingerprint != self._fingerprint:
-            return
-        cast = votes(said.feedback, said.shown)
-        if cast:
-            self._associations.learn(said.vector, cast, said.feedback.client, said.lesson)
+        self._seen = said.seq
+        if said.votes and said.fingerprint == self._fingerprint:
+            self._associations.learn(said.seq, said.vector, said.votes, said.client, said.question, said.lesson)

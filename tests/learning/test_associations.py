@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,10 +13,12 @@ from ruvllm_mcp.learning.trajectory import FloatArray
 
 from .conftest import DIM, at_cosine, unit
 
+_numbers = itertools.count(1)
+
 
 def told(associations: Associations, vector: FloatArray, votes: dict[int, float], client: str = "") -> None:
-    lesson = associations.lesson(vector, votes, tuple(memory for memory in votes))
-    associations.learn(vector, votes, client, lesson)
+    same, lesson = associations.foreseen(vector, votes, tuple(votes))
+    associations.learn(next(_numbers), vector, votes, client, same, lesson)
 
 
 def expected_evidence(similarity: float) -> float:
@@ -106,7 +109,7 @@ def test_many_similar_questions_weigh_no_more_than_the_best() -> None:
     for offset in range(2, 20):
         vector = np.zeros(DIM, np.float32)
         vector[0], vector[offset] = 0.9, math.sqrt(1 - 0.81)
-        associations.learn(vector, {8: 1.0}, "flood", associations.lesson(vector, {}, ()))
+        associations.learn(offset, vector, {8: 1.0}, "flood")
     assert associations.evidence(unit(1))[8] == pytest.approx(expected_evidence(0.9), abs=1e-5)
 
 
