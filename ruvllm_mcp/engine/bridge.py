@@ -10,10 +10,11 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 SLICE_SECONDS = 0.1
+CANCEL_SECONDS = 2.0
 
 
 class Bridge:
@@ -26,8 +27,9 @@ class Bridge:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result or exception. KeyboardInterrupt cancels it, waits for it to end, and is raised."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
+        call = _Call(coroutine)
+        try:  # an interrupt may come at any point from here on, also before there is a future to cancel
+            future = asyncio.run_coroutine_threadsafe(call.run(), self._loop)
             while True:
                 try:
                     return future.result(timeout=SLICE_SECONDS)
@@ -35,8 +37,8 @@ class Bridge:
                     if future.done():
                         raise  # the coroutine's own TimeoutError, not ours
         except KeyboardInterrupt:
-            future.cancel()
-            concurrent.futures.wait([future], timeout=2)
+            self._loop.call_soon_threadsafe(call.cancel)
+            call.ended.wait(CANCEL_SECONDS)
             raise
 
     def close(self) -> None:
@@ -45,3 +47,28 @@ class Bridge:
             self._thread.join(timeout=2)
         if not self._loop.is_running():
             self._loop.close()
+
+
+class _Call(Generic[T]):
+    """One coroutine on its way through the loop; `ended` is set when it is really over. Methods run on the loop."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.ended = threading.Event()
+        self._coroutine = coroutine
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+
+    async def run(self) -> T:
+        self._task = asyncio.current_task()
+        try:
+            if self._is_cancelled:
+                self._coroutine.close()
+                raise asyncio.CancelledError
+            return await self._coroutine
+        finally:
+            self.ended.set()
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        if self._task is not None:
+            self._task.cancel()
