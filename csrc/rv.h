@@ -11,12 +11,18 @@
  *   softmax_f32   exp(x[i] - max) / sum into out (may be x itself)
  *   matvec_f32    out[r] = dot of row r of m (rows x cols, row after row) with x; out overlaps neither
  *   dot_i8        sum of a[i] * b[i] in int32, exact for n <= 131072
+ *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers
+ *                 where the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN if
+ *                 there is none. A query token is two rows of `stride` bytes (8 * bytes or more, to a multiple of 64, zero
+ *                 filled): numbers are 128 * first + second, second in [-64, 63]
  */
 #ifndef RV_H
 #define RV_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+enum { RV_SIGN_DIMS = 2048 };
 
 typedef struct rv_table {
     const char *name;
@@ -54,6 +60,15 @@ const char *rv_in_use(void);
  * how many. Stops early, returning 0, once *cancel (may be NULL) is not 0. Rows that score NaN never win. */
 size_t rv_topk_dot_f32(const float *m, const float *x, size_t rows, size_t cols, const uint8_t *keep, size_t k,
                        int64_t *top_rows, float *top_scores, const volatile int *cancel);
+
+/* Weighted MaxSim of each of `docs` documents: the weighted mean over the `count` query tokens (count x dims) of the
+ * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is rows offsets[i] up to
+ * offsets[i + 1] of `bits`, one token of dims / 8 bytes a row, sign +1 where the bit (lowest first) is 1, else -1. An
+ * empty document, or weights that sum to 0, score 0; a query that is not finite scores NaN. dims is a multiple of 8, at
+ * most 2048; `scratch` holds rv_maxsim_scratch(count, dims) numbers. Returns 0 if *cancel (may be NULL) ended it. */
+int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size_t dims, const uint8_t *bits,
+                   const int64_t *offsets, size_t docs, int32_t *scratch, float *scores, const volatile int *cancel);
+size_t rv_maxsim_scratch(size_t count, size_t dims);
 /* end cdef */
 
 #endif

@@ -58,7 +58,32 @@ static inline int32_t bytes_dot(const int8_t *a, const int8_t *b, size_t n) {
     return total;
 }
 
+/* Bytes of 0 or 1 times int8, pairs summed in int16. */
+typedef __m256i B, P;
+enum { B_BYTES = 32 };
+
+static inline B b_load(const void *p) { return _mm256_loadu_si256(p); }
+static inline void b_store(void *p, B v) { _mm256_storeu_si256(p, v); }
+static inline B b_spread(const uint8_t *p) {
+    int32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    const B byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const B bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    const B held = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte), bit);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(held, bit), _mm256_set1_epi8(1));
+}
+static inline P p_zero(void) { return _mm256_setzero_si256(); }
+static inline P p_add(P sum, B ones, B v) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(ones, v)); }
+static inline int32_t p_join(P high, P low) {
+    const P eight = _mm256_add_epi32(_mm256_madd_epi16(high, _mm256_set1_epi16(128)),
+                                     _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+
 #include "rv_vector.h"
+#include "rv_signs.h"
 
 RV_TARGET_END
 

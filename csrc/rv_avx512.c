@@ -4,6 +4,7 @@
 #include "rv_target.h"
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 RV_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
 
@@ -41,7 +42,26 @@ static inline int32_t bytes_dot(const int8_t *a, const int8_t *b, size_t n) {
     return _mm512_reduce_add_epi32(sum);
 }
 
+/* Bytes of 0 or 1 times int8, pairs summed in int16. */
+typedef __m512i B, P;
+enum { B_BYTES = 64 };
+
+static inline B b_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void b_store(void *p, B v) { _mm512_storeu_si512(p, v); }
+static inline B b_spread(const uint8_t *p) {
+    __mmask64 bits;
+    memcpy(&bits, p, sizeof bits);
+    return _mm512_maskz_set1_epi8(bits, 1);
+}
+static inline P p_zero(void) { return _mm512_setzero_si512(); }
+static inline P p_add(P sum, B ones, B v) { return _mm512_add_epi16(sum, _mm512_maddubs_epi16(ones, v)); }
+static inline int32_t p_join(P high, P low) {
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_madd_epi16(high, _mm512_set1_epi16(128)),
+                                                    _mm512_madd_epi16(low, _mm512_set1_epi16(1))));
+}
+
 #include "rv_vector.h"
+#include "rv_signs.h"
 
 RV_TARGET_END
 

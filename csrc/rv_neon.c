@@ -43,7 +43,24 @@ static inline int32_t bytes_dot(const int8_t *a, const int8_t *b, size_t n) {
     return total;
 }
 
+/* Bytes of 0 or 1 times int8; pairs of products summed in int16. */
+typedef int8x16_t B;
+typedef int16x8_t P;
+enum { B_BYTES = 16 };
+
+static inline B b_load(const void *p) { return vld1q_s8(p); }
+static inline void b_store(void *p, B v) { vst1q_s8(p, v); }
+static inline B b_spread(const uint8_t *p) {
+    const uint8x8_t bit = vcreate_u8(0x8040201008040201);
+    const uint8x16_t held = vandq_u8(vcombine_u8(vdup_n_u8(p[0]), vdup_n_u8(p[1])), vcombine_u8(bit, bit));
+    return vreinterpretq_s8_u8(vminq_u8(held, vdupq_n_u8(1)));
+}
+static inline P p_zero(void) { return vdupq_n_s16(0); }
+static inline P p_add(P sum, B ones, B v) { return vpadalq_s8(sum, vmulq_s8(ones, v)); }
+static inline int32_t p_join(P high, P low) { return 128 * vaddlvq_s16(high) + vaddlvq_s16(low); }
+
 #include "rv_vector.h"
+#include "rv_signs.h"
 
 const rv_table rv_neon_table = {
     .name = "neon",

@@ -55,6 +55,20 @@ static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t n) {
     return sum;
 }
 
+static void best_signs_i15(const int8_t *query, size_t count, size_t stride, const uint8_t *bits, size_t tokens,
+                           size_t bytes, int32_t *best) {
+    for (size_t q = 0; q < count; q++) {
+        const int8_t *high = query + 2 * q * stride, *low = high + stride;
+        best[q] = INT32_MIN;
+        for (size_t t = 0; t < tokens; t++) {
+            int32_t sum = 0;
+            for (size_t d = 0; d < bytes * 8; d++)
+                if (bits[t * bytes + d / 8] >> (d % 8) & 1) sum += 128 * high[d] + low[d];
+            best[q] = sum > best[q] ? sum : best[q];
+        }
+    }
+}
+
 const rv_table rv_scalar_table = {
     .name = "scalar",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,

@@ -61,7 +61,28 @@ static inline int32_t bytes_dot(const int8_t *a, const int8_t *b, size_t n) {
     return total;
 }
 
+/* Bytes of 0 or 1 times int8, pairs summed in int16. */
+typedef __m128i B, P;
+enum { B_BYTES = 16 };
+
+static inline B b_load(const void *p) { return _mm_loadu_si128(p); }
+static inline void b_store(void *p, B v) { _mm_storeu_si128(p, v); }
+static inline B b_spread(const uint8_t *p) {
+    const B byte = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    const B bit = _mm_set1_epi64x((long long)0x8040201008040201);
+    const B held = _mm_and_si128(_mm_shuffle_epi8(_mm_cvtsi32_si128(p[0] | p[1] << 8), byte), bit);
+    return _mm_and_si128(_mm_cmpeq_epi8(held, bit), _mm_set1_epi8(1));
+}
+static inline P p_zero(void) { return _mm_setzero_si128(); }
+static inline P p_add(P sum, B ones, B v) { return _mm_add_epi16(sum, _mm_maddubs_epi16(ones, v)); }
+static inline int32_t p_join(P high, P low) {
+    const P four = _mm_add_epi32(_mm_madd_epi16(high, _mm_set1_epi16(128)), _mm_madd_epi16(low, _mm_set1_epi16(1)));
+    const P two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+
 #include "rv_vector.h"
+#include "rv_signs.h"
 
 RV_TARGET_END
 

@@ -16,6 +16,7 @@ from ruvllm_mcp.native.arrays import FloatArray, floats, same_length, signed_byt
 from ruvllm_mcp.native.lib import available, gil, gil_ffi, nogil, nogil_ffi
 
 MAX_INT8_DIMENSIONS = 131_072
+MAX_SIGN_DIMENSIONS = 2048
 
 
 def simd_info() -> Mapping[str, object]:
@@ -113,6 +114,52 @@ def topk_dot(
         nogil_ffi.NULL,
     )
     return rows[:found], scores[:found]
+
+
+def maxsim_bits(
+    tokens: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    bits: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+) -> FloatArray:
+    """Late-interaction scores of n documents kept as sign bits, float32 (n,).
+
+    `tokens`, float32 (q, d), are the query's token vectors, `weights`, float32 (q,), their importance (IDF, say).
+    `bits`, uint8 (t, d / 8), are all documents' tokens one after another as `numpy.packbits(..., bitorder="little")`
+    gives them; document i is rows `offsets[i]` up to `offsets[i + 1]`, int64 (n + 1,). A pair of tokens scores
+    sum(query * sign) / sqrt(d) with sign +1 for a set bit, else -1: their cosine where the query token has length 1.
+    A document scores the weighted mean over query tokens of its best token's score; 0 if it is empty or the weights sum
+    to 0. Exact to sqrt(d) / 32638 of a query token's greatest number, the same on every instruction set.
+    d is a multiple of 8, 8 to 2048. Raises DimensionError and InvalidInputError.
+    """
+    query, weight = floats(tokens, 2, "tokens"), floats(weights, 1, "weights")
+    count, dims = query.shape
+    if dims % 8 or not 8 <= dims <= MAX_SIGN_DIMENSIONS:
+        raise DimensionError(f"Tokens have {dims} dimensions.", f"A multiple of 8 from 8 to {MAX_SIGN_DIMENSIONS}.")
+    if weight.size != count:
+        raise DimensionError(f"There are {count} tokens and {weight.size} weights.", "Each token takes one weight.")
+    if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != dims // 8:
+        raise DimensionError(f"bits is {bits.dtype} {bits.shape}.", f"It takes uint8 (t, {dims // 8}).")
+    bounds = np.ascontiguousarray(offsets)
+    if bounds.dtype != np.int64 or bounds.ndim != 1 or not bounds.size:
+        raise DimensionError(f"offsets is {bounds.dtype} {bounds.shape}.", "It takes int64 (n + 1,).")
+    if bounds[0] < 0 or bounds[-1] > len(bits) or (bounds[1:] < bounds[:-1]).any():
+        raise InvalidInputError("offsets do not ascend within bits.", "Each document ends where the next one starts.")
+    scores = np.empty(bounds.size - 1, np.float32)
+    scratch = np.empty(nogil.rv_maxsim_scratch(count, dims), np.int32)
+    nogil.rv_maxsim_bits(
+        _long_in(query),
+        _long_in(weight),
+        count,
+        dims,
+        nogil_ffi.from_buffer("uint8_t[]", np.ascontiguousarray(bits)),
+        nogil_ffi.from_buffer("int64_t[]", bounds),
+        scores.size,
+        nogil_ffi.from_buffer("int32_t[]", scratch, require_writable=True),
+        _long_out(scores),
+        nogil_ffi.NULL,
+    )
+    return scores
 
 
 def _fitting(m: npt.ArrayLike, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
