@@ -61,7 +61,8 @@ class MemoryId(int):
 
 @dataclass(frozen=True)
 class NewMemory(Record):
-    """What a caller gives to be remembered. `ttl` is seconds to live, None for ever; `importance` in [0, 1]."""
+    """What a caller gives to be remembered. `importance` in [0, 1]; `ttl` is seconds to live from now, None for ever;
+    `created_at` when it was first known (UTC seconds since the epoch), None for now."""
 
     content: str
     metadata: Metadata = field(default_factory=dict)
@@ -71,6 +72,7 @@ class NewMemory(Record):
     ttl: float | None = None
     source: str = ""
     client: str = ""
+    created_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,16 @@ class FeedbackReceipt(Record):
     request_id: str
     strengthened: int
     weakened: int
+
+
+@dataclass(frozen=True)
+class StateReport(Record):
+    """What was written to, or newly taken in from, a state file."""
+
+    path: str
+    memories: int
+    links: int
+    feedbacks: int
 
 
 @dataclass(frozen=True)

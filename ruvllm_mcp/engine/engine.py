@@ -8,14 +8,17 @@ first call that needs them (`parts.py`). Many engines, in one process or several
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from ruvllm_mcp.engine import state
 from ruvllm_mcp.engine.parts import Parts
 from ruvllm_mcp.engine.trace import Meter
 from ruvllm_mcp.errors import InvalidInputError, RuvLLMError
@@ -36,6 +39,7 @@ from ruvllm_mcp.types import (
     PruneReport,
     QueryResponse,
     SearchMode,
+    StateReport,
     Stats,
 )
 
@@ -267,6 +271,14 @@ class RuvLLM:
     async def stats(self) -> Stats:
         """What is stored, what was learned, and how long calls took in this process."""
         return await self._run("stats", lambda parts: parts.stats(self._meter.report()))
+
+    async def export_state(self, path: str | os.PathLike[str]) -> StateReport:
+        """Write every memory, link and feedback to one file of JSON lines, readable by its owner alone."""
+        return await self._run("export_state", lambda parts: state.write(parts.memory, parts.sona, Path(path)))
+
+    async def import_state(self, path: str | os.PathLike[str]) -> StateReport:
+        """Add what a file of `export_state` holds; what is known already is kept once. InvalidInputError if damaged."""
+        return await self._run("import_state", lambda parts: state.read(parts.memory, parts.sona, Path(path)))
 
     async def _run(self, operation: str, work: Callable[[Parts], T]) -> T:
         if self._closed:

@@ -115,6 +115,13 @@ class TrajectoryLog:
         with self._use() as connection:
             return [_said(row) for row in connection.execute(_SINCE, (seq,))]
 
+    def feedbacks(self) -> list[tuple[str, Feedback]]:
+        """Every feedback as it was given, with its request id, in order."""
+        query = """SELECT request_id, rating, relevant, irrelevant, correction, correction_id, task_success, client
+            FROM feedback ORDER BY seq"""
+        with self._use() as connection:
+            return [(row[0], _feedback(row[1:])) for row in connection.execute(query)]
+
     def marker(self) -> int:
         """A number that changes whenever another connection has written to the store. A few microseconds."""
         with self._use() as connection:
@@ -225,3 +232,10 @@ def _said(row: Sequence[Any]) -> Said:
         dict(zip(np.frombuffer(voted, "<i8").tolist(), np.frombuffer(votes, "<f8").tolist(), strict=True)),
         Lesson(table, shown, right),
     )
+
+
+def _feedback(row: Sequence[Any]) -> Feedback:
+    rating, relevant, irrelevant, correction, correction_id, success, client = row
+    succeeded = None if success is None else bool(success)
+    ids = (tuple(json.loads(relevant)), tuple(json.loads(irrelevant)))
+    return Feedback(rating, *ids, correction, correction_id, succeeded, client)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ruvllm_mcp.errors import NotFoundError
 from ruvllm_mcp.learning.associations import Associations
 from ruvllm_mcp.learning.feedback import Feedback, votes
-from ruvllm_mcp.learning.log import Said, TrajectoryLog
+from ruvllm_mcp.learning.log import KEPT_RATED, Said, TrajectoryLog
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.types import FeedbackReceipt
 
@@ -90,6 +90,17 @@ class SonaEngine:
         with self._lock:
             self._catch_up()
             return {**self._log.counts(), "rated_questions": len(self._associations)}
+
+    def rated(self) -> tuple[list[Trajectory], list[tuple[str, Feedback]]]:
+        """Everything learning rests on: the requests that were spoken of, oldest first, and what was said of them."""
+        return self._log.recent(KEPT_RATED, only_rated=True)[::-1], self._log.feedbacks()
+
+    def knows(self, request_id: str) -> bool:
+        """Whether feedback on that request would find it."""
+        try:
+            return bool(self._log.get(request_id))
+        except NotFoundError:
+            return False
 
     def trajectories(self, limit: int) -> list[Trajectory]:
         """The newest `limit` trajectories, newest first."""

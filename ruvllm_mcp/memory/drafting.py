@@ -18,6 +18,7 @@ from ruvllm_mcp.memory.store import Draft, Embedding
 from ruvllm_mcp.types import Metadata, NewMemory
 
 BATCH = 256
+CLOCK_SKEW = 86_400.0  # seconds that another machine's clock may be ahead
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
         importance=checks.number(item.importance, "importance", 0, 1),
         source=source,
         client=checks.origin(item.client, "client"),
+        created_at=now
+        if item.created_at is None
+        else checks.number(item.created_at, "created_at", 0, now + CLOCK_SKEW),
         expires_at=None if ttl is None else now + ttl,
         terms=analysis.pack_terms(indexed),
         embedding=None,

@@ -296,6 +296,10 @@ class Memory:
         ids = chosen(records, policy, time.time())
         return PruneReport(tuple(ids if dry_run or not ids else self._store.delete(ids)), dry_run)
 
+    def records(self, namespaces: Sequence[str] | None = None) -> Iterator[MemoryRecord]:
+        """Every unexpired memory, by id."""
+        return self._records(checks.namespaces(namespaces), time.time())
+
     def _records(self, namespaces: Sequence[str] | None, now: float) -> Iterator[MemoryRecord]:
         after = 0
         while page := self._store.page(after, 1_000, namespaces, None, now):
@@ -327,11 +331,13 @@ class Memory:
 
     def export_jsonl(self, path: Path, *, namespaces: Sequence[str] | None = None) -> int:
         """Writes every unexpired memory to a JSON Lines file; returns how many."""
-        return transfer.write_jsonl(self._records(checks.namespaces(namespaces), time.time()), Path(path))
+        return transfer.write_lines((record.to_dict() for record in self.records(namespaces)), Path(path))
 
     def import_jsonl(self, path: Path) -> MemoryIds:
         """Adds the memories of such a file, all or none; those already here keep their ids."""
-        return self.add(list(islice(transfer.read_jsonl(Path(path), time.time()), checks.MAX_ITEMS + 1)))
+        now = time.time()
+        read = (transfer.read_memory(item, place, now) for place, item in transfer.read_lines(Path(path)))
+        return self.add(list(islice((item for item in read if item is not None), checks.MAX_ITEMS + 1)))
 
     def close(self) -> None:
         """Writes what was only noted (access counts) and frees the files."""

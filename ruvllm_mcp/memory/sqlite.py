@@ -243,7 +243,7 @@ def _insert_one(
         created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             *(seq, namespace_id, draft.content_hash, draft.content, draft.metadata, draft.kind, draft.importance),
-            *(draft.source, draft.client, now, now, draft.expires_at),
+            *(draft.source, draft.client, draft.created_at, now, draft.expires_at),
         ),
     ).lastrowid
     assert memory_id is not None

@@ -39,6 +39,7 @@ class Draft:
     importance: float
     source: str
     client: str
+    created_at: float
     expires_at: float | None
     terms: bytes
     embedding: Embedding | None
