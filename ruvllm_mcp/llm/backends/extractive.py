@@ -25,6 +25,7 @@ QUOTED_PASSAGES = 4
 # A passage this far (in cosine) below the best one answers something else.
 QUOTE_MARGIN = 0.15
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(`])")
+HEADING = "Quoted from memory (no language model):"
 NOTHING = "No memory answers this."
 
 
@@ -51,8 +52,10 @@ class Extractive:
         closeness = vectors[1:] @ vectors[0]
         order = np.argsort(-closeness, kind="stable")
         best = float(closeness[order[0]])
-        quoted = [passages[i] for i in order[:QUOTED_PASSAGES] if closeness[i] >= best - QUOTE_MARGIN]
-        text, sources = _written(quoted, embedder, config.max_tokens)
+        quoted: dict[str, Passage] = {}
+        for i in order[closeness[order] >= best - QUOTE_MARGIN]:
+            quoted.setdefault(passages[i].text, passages[i])
+        text, sources = _written(list(quoted.values())[:QUOTED_PASSAGES], embedder, config.max_tokens)
         return Answer(text, sources, min(1.0, max(0.0, best)), Usage(asked, embedder.count_tokens(text)))
 
 
@@ -69,16 +72,27 @@ def passages_of(memory: MemoryResult) -> Iterator[Passage]:
 
 
 def _written(quoted: list[Passage], embedder: Embedder, max_tokens: int) -> tuple[str, tuple[MemoryResult, ...]]:
-    """The quotes under their memories, as many as fit; the first one always, cut if it must be."""
-    heading = "Quoted from memory (no language model):"
-    lines: list[str] = [heading]
+    """The quotes under their memories, as many as fit; when not even one does, the best one, cut."""
+
+    def fits(text: str) -> bool:
+        return embedder.count_tokens(text) <= max_tokens
+
+    text = HEADING
     sources: dict[int, MemoryResult] = {}
     for passage in quoted:
-        line = f'[{passage.memory.id}] "{passage.text}"'
-        if sources and embedder.count_tokens("\n".join([*lines, line])) > max_tokens:
-            break
-        while embedder.count_tokens("\n".join([*lines, line])) > max_tokens and len(line) > 40:
-            line = line[: int(len(line) * 0.8)].rstrip() + "…"
-        lines.append(line)
-        sources[passage.memory.id] = passage.memory
-    return "\n".join(lines), tuple(sources.values())
+        longer = f"{text}\n{_quote(passage, passage.text)}"
+        if fits(longer):
+            text, sources[passage.memory.id] = longer, passage.memory
+    if sources:
+        return text, tuple(sources.values())
+    best = quoted[0]
+    for heading in (HEADING + "\n", ""):
+        for length in range(len(best.text) - 1, 0, -max(1, len(best.text) // 32)):
+            text = heading + _quote(best, best.text[:length].rstrip() + "…")
+            if fits(text):
+                return text, (best.memory,)
+    return "", ()
+
+
+def _quote(passage: Passage, text: str) -> str:
+    return f'[{passage.memory.id}] "{text}"'
