@@ -9,6 +9,7 @@ first call that needs them (`parts.py`). Many engines, in one process or several
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from ruvllm_mcp.engine import state
-from ruvllm_mcp.engine.parts import Parts
 from ruvllm_mcp.engine.trace import Meter
 from ruvllm_mcp.errors import InvalidInputError, RuvLLMError
-from ruvllm_mcp.learning.feedback import Feedback
-from ruvllm_mcp.memory.lifecycle import PrunePolicy
 from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.types import (
     Context,
@@ -45,6 +42,8 @@ from ruvllm_mcp.types import (
 
 if TYPE_CHECKING:
     from ruvllm_mcp.embed.base import FloatArray
+    from ruvllm_mcp.engine.parts import Parts
+    from ruvllm_mcp.memory.lifecycle import PrunePolicy
 
 T = TypeVar("T")
 Where = Mapping[str, Any]
@@ -66,7 +65,8 @@ class RuvLLM:
         if settings is not None and overrides:
             raise InvalidInputError("Both settings and overrides were given.", "Give one of them.")
         self.settings = settings or Settings.load(**overrides)
-        self._parts = Parts(self.settings)
+        self._parts: Parts | None = None
+        self._opening = threading.Lock()
         self._meter = Meter()
         self._closed = False
 
@@ -82,11 +82,11 @@ class RuvLLM:
         """Close store and workers. Calling it again does nothing; other calls then raise."""
         self._closed = True
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._parts.close)
+            await anyio.to_thread.run_sync(self._close)
 
     async def warm_up(self) -> None:
         """Open the store and load the embedder now, so that the first search is as quick as the next ones."""
-        await self._run("warm_up", Parts.warm_up)
+        await self._run("warm_up", lambda parts: parts.warm_up())
 
     # Memory
 
@@ -241,6 +241,8 @@ class RuvLLM:
         `rating` 1 (useless) to 5; `relevant` and `irrelevant` are memory ids; `correction` is remembered as a memory
         of its own; `task_success` tells whether what followed worked. Raises NotFoundError for an unknown request.
         """
+        from ruvllm_mcp.learning.feedback import Feedback
+
         said = Feedback(
             rating=rating,
             relevant=tuple(_listed(relevant or ())),
@@ -274,17 +276,35 @@ class RuvLLM:
 
     async def export_state(self, path: str | os.PathLike[str]) -> StateReport:
         """Write every memory, link and feedback to one file of JSON lines, readable by its owner alone."""
+        from ruvllm_mcp.engine import state
+
         return await self._run("export_state", lambda parts: state.write(parts.memory, parts.sona, Path(path)))
 
     async def import_state(self, path: str | os.PathLike[str]) -> StateReport:
         """Add what a file of `export_state` holds; what is known already is kept once. InvalidInputError if damaged."""
+        from ruvllm_mcp.engine import state
+
         return await self._run("import_state", lambda parts: state.read(parts.memory, parts.sona, Path(path)))
 
     async def _run(self, operation: str, work: Callable[[Parts], T]) -> T:
         if self._closed:
             raise RuvLLMError("This engine is closed.", "Open a new one: async with RuvLLM() as llm.")
         with self._meter.measure(operation):
-            return await anyio.to_thread.run_sync(work, self._parts)
+            return await anyio.to_thread.run_sync(lambda: work(self._open()))
+
+    def _open(self) -> Parts:
+        """The parts, imported and made by the first call: a door can answer its first greeting before that."""
+        from ruvllm_mcp.engine.parts import Parts
+
+        with self._opening:
+            if self._parts is None:
+                self._parts = Parts(self.settings)
+            return self._parts
+
+    def _close(self) -> None:
+        with self._opening:
+            if self._parts is not None:
+                self._parts.close()
 
     def _scope(self, namespace: Namespaces) -> tuple[str, ...] | None:
         if namespace is None:
