@@ -18,6 +18,7 @@ FLOORS = {
     "settings": 0,
     "native": 1,
     "simd": 1,
+    "safetensors": 1,
     "embed": 2,
     "memory": 3,
     "learning": 4,
