@@ -91,6 +91,5 @@ const rv_table rv_avx2_table = {
     .name = "avx2",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,
 #include "rv_kernels.def"
-#undef RV_KERNEL
 };
 #endif

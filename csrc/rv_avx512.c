@@ -69,6 +69,5 @@ const rv_table rv_avx512_table = {
     .name = "avx512",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,
 #include "rv_kernels.def"
-#undef RV_KERNEL
 };
 #endif

@@ -22,6 +22,7 @@ unsigned rv_cpu_features(void) {
     if (ymm && fma_f16c && (b & bit_AVX2)) found |= RV_HAS_AVX2;
     const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if (zmm && (found & RV_HAS_AVX2) && (b & wide) == wide) found |= RV_HAS_AVX512;
+    if (c & bit_AVX512VNNI) found |= RV_HAS_VNNI;
     return found;
 }
 #elif defined(__aarch64__)

@@ -1,54 +1,85 @@
-/* From an instruction set's name to its table, and the public functions that call through the one in use. */
+/* From an instruction set's name to its table. A set is one or more layers, laid over the ones before it: whatever a
+ * layer leaves out (NULL) stays as it was, and a layer whose CPU feature is missing is left out whole. The public
+ * functions call through the table in use. */
 #include "rv.h"
 
 #include <string.h>
 
 extern const rv_table rv_scalar_table;
 #if defined(__x86_64__)
-extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table;
+extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table, rv_avx512_vnni_table;
 #elif defined(__aarch64__)
 extern const rv_table rv_neon_table;
 #endif
 
-/* Worst first; the scalar reference needs no feature. */
-static const struct {
-    const rv_table *table;
+/* Worst first. */
+static const struct layer {
+    const char *set;
     unsigned needs;
-} sets[] = {
-    {&rv_scalar_table, 0},
+    const rv_table *table;
+} layers[] = {
+    {"scalar", 0, &rv_scalar_table},
 #if defined(__x86_64__)
-    {&rv_sse41_table, RV_HAS_SSE41},
-    {&rv_avx2_table, RV_HAS_AVX2},
-    {&rv_avx512_table, RV_HAS_AVX512},
+    {"sse41", RV_HAS_SSE41, &rv_sse41_table},
+    {"avx2", RV_HAS_AVX2, &rv_avx2_table},
+    {"avx512", RV_HAS_AVX512, &rv_avx512_table},
+    {"avx512", RV_HAS_AVX512 | RV_HAS_VNNI, &rv_avx512_vnni_table},
 #elif defined(__aarch64__)
-    {&rv_neon_table, RV_HAS_NEON},
+    {"neon", RV_HAS_NEON, &rv_neon_table},
 #endif
 };
-enum { SETS = sizeof sets / sizeof sets[0] };
+enum { LAYERS = sizeof layers / sizeof layers[0] };
 
-static const rv_table *in_use = &rv_scalar_table;
+static rv_table in_use;
 
-const rv_table *rv_table_named(const char *name) {
-    const unsigned features = rv_cpu_features();
-    for (size_t i = 0; i < SETS; i++)
-        if (!strcmp(sets[i].table->name, name) && (features & sets[i].needs) == sets[i].needs) return sets[i].table;
+static int is_available(const struct layer *layer) { return (rv_cpu_features() & layer->needs) == layer->needs; }
+
+static void lay(rv_table *table, const rv_table *over) {
+#define RV_KERNEL(result, kernel, parameters, arguments) \
+    if (over->kernel) table->kernel = over->kernel;
+#include "rv_kernels.def"
+}
+
+int rv_resolve(const char *name, rv_table *table) {
+    size_t last = LAYERS;
+    for (size_t i = 0; i < LAYERS; i++)
+        if (!strcmp(layers[i].set, name) && is_available(&layers[i])) last = i;
+    if (last == LAYERS) return 0;
+    for (size_t i = 0; i <= last; i++)
+        if (is_available(&layers[i])) lay(table, layers[i].table);
+    table->name = layers[last].set;
+    return 1;
+}
+
+int rv_use(const char *name) { return rv_resolve(name, &in_use); }
+
+const char *rv_in_use(void) { return in_use.name; }
+
+__attribute__((constructor)) static void use_the_best(void) {
+    for (size_t i = LAYERS; i-- > 0;)
+        if (rv_use(layers[i].set)) return;
+}
+
+const char *rv_kernel_name(size_t i) {
+    static const char *const names[] = {
+#define RV_KERNEL(result, kernel, parameters, arguments) #kernel,
+#include "rv_kernels.def"
+        NULL};
+    return i < sizeof names / sizeof *names ? names[i] : NULL;
+}
+
+const char *rv_kernel_layer(size_t i, const rv_table *table) {
+    for (size_t layer = LAYERS; layer-- > 0;) {
+        const rv_table *made = layers[layer].table;
+        size_t at = 0;
+#define RV_KERNEL(result, kernel, parameters, arguments) \
+    if (at++ == i && made->kernel == table->kernel) return made->name;
+#include "rv_kernels.def"
+    }
     return NULL;
 }
 
-int rv_has(const char *name) { return rv_table_named(name) != NULL; }
-
-int rv_use(const char *name) {
-    const rv_table *table = rv_table_named(name);
-    if (table) in_use = table;
-    return table != NULL;
-}
-
-const char *rv_in_use(void) { return in_use->name; }
-
-#define RV_KERNEL(result, kernel, parameters, arguments) \
-    result rv_##kernel parameters { return in_use->kernel arguments; }
-#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic" /* returning a void call's result from a void function */
+#define RV_KERNEL(result, kernel, parameters, arguments) \
+    result rv_##kernel parameters { return in_use.kernel arguments; }
 #include "rv_kernels.def"
-#pragma GCC diagnostic pop
-#undef RV_KERNEL

@@ -66,6 +66,5 @@ const rv_table rv_neon_table = {
     .name = "neon",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,
 #include "rv_kernels.def"
-#undef RV_KERNEL
 };
 #endif

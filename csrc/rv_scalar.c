@@ -73,5 +73,4 @@ const rv_table rv_scalar_table = {
     .name = "scalar",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,
 #include "rv_kernels.def"
-#undef RV_KERNEL
 };

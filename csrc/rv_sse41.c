@@ -90,6 +90,5 @@ const rv_table rv_sse41_table = {
     .name = "sse41",
 #define RV_KERNEL(result, kernel, parameters, arguments) .kernel = kernel,
 #include "rv_kernels.def"
-#undef RV_KERNEL
 };
 #endif

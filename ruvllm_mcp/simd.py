@@ -7,21 +7,22 @@ follow IEEE 754.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
 from ruvllm_mcp.native.arrays import FloatArray, floats, same_length, signed_bytes
-from ruvllm_mcp.native.lib import available, gil, gil_ffi, nogil, nogil_ffi
+from ruvllm_mcp.native.lib import available, gil, gil_ffi, in_use, kernels, nogil, nogil_ffi
 
 MAX_INT8_DIMENSIONS = 131_072
 MAX_SIGN_DIMENSIONS = 2048
 
 
-def simd_info() -> Mapping[str, object]:
-    """The instruction set in use and those this CPU could use, worst first."""
-    return {"instruction_set": gil_ffi.string(gil.rv_in_use()).decode(), "available": available()}
+def simd_info() -> Mapping[str, Any]:
+    """The instruction set in use, those this CPU could use, worst first, and which layer of it serves each kernel."""
+    return {"instruction_set": in_use(), "available": available(), "kernels": kernels()}
 
 
 def dot_product(a: npt.ArrayLike, b: npt.ArrayLike) -> float:

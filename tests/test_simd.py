@@ -31,7 +31,10 @@ def random() -> np.random.Generator:
 
 
 def test_the_forced_set_is_the_one_that_runs(instruction_set: str) -> None:
-    assert simd.simd_info()["instruction_set"] == instruction_set
+    info = simd.simd_info()
+    assert info["instruction_set"] == instruction_set
+    assert info["kernels"]["dot_f32"] == instruction_set
+    assert {layer.split("+")[0] for layer in info["kernels"].values()} <= set(simd.simd_info()["available"])
 
 
 def test_pairwise_kernels_agree_with_float64(random: np.random.Generator) -> None:

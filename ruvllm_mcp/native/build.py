@@ -1,26 +1,31 @@
 """Makes the two CFFI modules from the C in `csrc/`.
 
-Both hold the same functions. `_nogil` is ordinary CFFI: every call releases the GIL, right for batches and long work.
-`_gil` keeps it: releasing costs nothing while no other thread wants it, but tens of microseconds when one does, far
-more than a dot product takes. CFFI has no switch for that, so `_gil` redefines the two macros that its generated
-wrappers are built from.
+Both hold the same functions, linked from one static library. `_nogil` is ordinary CFFI: every call releases the GIL,
+right for batches and long work. `_gil` keeps it: releasing costs nothing while no other thread wants it, but tens of
+microseconds when one does, far more than a dot product takes. CFFI has no switch for that, so `_gil` redefines the two
+macros that its generated wrappers are built from.
 
-Declarations are read from the C headers: each line between `/* cdef */` marks, and one function a kernel line of
-`rv_kernels.def`.
+CFFI's declarations are the headers themselves as the C preprocessor leaves them with `RV_CDEF` defined, which hides
+what CFFI cannot parse (`#include <...>`). A new area of C joins by a file in `csrc/` and, if it has public functions of
+its own, a header in `HEADERS`.
 """
 
 from __future__ import annotations
 
-import platform
-import re
+import os
+import shlex
+import subprocess
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CSRC = ROOT / "csrc"
 HEADERS = ("rv.h",)
-FLAGS = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror"]
+# No contraction of a * b + c but where a kernel says so: the same source gives the same bits on every compiler.
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
 KEEP_THE_GIL = """
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
@@ -30,30 +35,38 @@ KEEP_THE_GIL = """
 
 
 def declarations() -> str:
-    """What CFFI is told: the marked parts of the headers and one prototype a kernel."""
-    found = []
-    for header in HEADERS:
-        marked = re.findall(r"/\* cdef \*/\n(.*?)/\* end cdef \*/", (CSRC / header).read_text(), re.DOTALL)
-        found += [re.sub(r"/\*.*?\*/", "", part, flags=re.DOTALL) for part in marked]
-    lines = re.findall(r"^RV_KERNEL\((\w+), (\w+), (\(.*?\)), \(.*?\)\)$", (CSRC / "rv_kernels.def").read_text(), re.M)
-    found += [f"{result} rv_{name}{parameters};" for result, name, parameters in lines]
-    return "\n".join(found)
+    """What CFFI is told: every header, preprocessed."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    command = [*compiler, "-E", "-P", "-DRV_CDEF", f"-I{CSRC}", "-x", "c", "-"]
+    includes = "".join(f'#include "{header}"\n' for header in HEADERS)
+    return subprocess.run(command, input=includes, capture_output=True, text=True, check=True).stdout
+
+
+def sources(*patterns: str) -> list[str]:
+    """The files below `csrc/` of those patterns, relative to the project as setuptools wants them."""
+    return sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in CSRC.rglob(pattern))
+
+
+def library() -> dict[str, Any]:
+    """The static library as setuptools takes it: every object is built again when any header changes."""
+    return {
+        "sources": sources("*.c"),
+        "obj_deps": {"": sources("*.h", "*.def")},
+        "include_dirs": ["csrc"],
+        "cflags": FLAGS,
+    }
 
 
 def module(name: str, preamble: str = "") -> FFI:
     ffi = FFI()
     ffi.cdef(declarations())
-    includes = "".join(f'#include "{header}"\n' for header in HEADERS)
-    sources = sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*.c"))
-    libraries = ["m"] if platform.system() != "Windows" else []
     ffi.set_source(
         f"ruvllm_mcp.native.{name}",
-        preamble + includes,
-        sources=sources,
-        depends=sorted(str(path.relative_to(ROOT)) for path in (*CSRC.rglob("*.h"), *CSRC.rglob("*.def"))),
+        preamble + "".join(f'#include "{header}"\n' for header in HEADERS),
+        depends=[*sources("*.c", "*.h", "*.def"), "ruvllm_mcp/native/build.py"],
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
-        libraries=libraries,
+        libraries=["rv", "m"],
     )
     return ffi
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Any
 
@@ -28,7 +29,8 @@ nogil_ffi: Any = _nogil.ffi
 
 def available() -> tuple[str, ...]:
     """The instruction sets that this build and this CPU have, worst first."""
-    return tuple(name for name in INSTRUCTION_SETS if gil.rv_has(name.encode()))
+    table = gil_ffi.new("rv_table *")
+    return tuple(name for name in INSTRUCTION_SETS if gil.rv_resolve(name.encode(), table))
 
 
 def use(name: str | None) -> str:
@@ -41,6 +43,23 @@ def use(name: str | None) -> str:
     gil.rv_use(chosen.encode())
     nogil.rv_use(chosen.encode())
     return chosen
+
+
+def in_use() -> str:
+    """The name of the instruction set in use."""
+    name: str = gil_ffi.string(gil.rv_in_use()).decode()
+    return name
+
+
+def kernels() -> dict[str, str]:
+    """Each kernel's name and the layer of the instruction set in use that serves it."""
+    table = gil_ffi.new("rv_table *")
+    gil.rv_resolve(gil.rv_in_use(), table)
+    names = itertools.takewhile(lambda name: name != gil_ffi.NULL, map(gil.rv_kernel_name, itertools.count()))
+    return {
+        gil_ffi.string(name).decode(): gil_ffi.string(gil.rv_kernel_layer(i, table)).decode()
+        for i, name in enumerate(names)
+    }
 
 
 use(os.environ.get("RUVLLM_SIMD") or None)
