@@ -47,3 +47,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext ruvllm_mcp`: brings the magics `%ruvllm` and `%%ruvllm`."""
+    importlib.import_module("ruvllm_kernel").load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext ruvllm_mcp`: takes the magics away and closes their engine."""
+    importlib.import_module("ruvllm_kernel").unload_ipython_extension(shell)
