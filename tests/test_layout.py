@@ -19,6 +19,7 @@ FLOORS = {
     "native": 1,
     "simd": 1,
     "safetensors": 1,
+    "formats": 1,
     "embed": 2,
     "memory": 3,
     "learning": 4,

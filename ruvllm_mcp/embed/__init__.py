@@ -30,4 +30,8 @@ def _make(name: str) -> Embedder:
         from ruvllm_mcp.embed.hashing import Hashing
 
         return Hashing(int(rest)) if colon else Hashing()
-    raise SettingsError(f"No embedder is called {name!r}.", "Known: hashing, hashing:DIM.")
+    if name == "minilm":
+        from ruvllm_mcp.embed.minilm import MiniLM
+
+        return MiniLM()
+    raise SettingsError(f"No embedder is called {name!r}.", "Known: minilm, hashing, hashing:DIM.")

@@ -1,0 +1,1 @@
+"""Files of weights: readers that trust nothing in them, and writers of the same formats."""
