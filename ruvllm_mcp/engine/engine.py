@@ -106,14 +106,21 @@ class RuvLLM:
         item = NewMemory(content, metadata or {}, namespace, kind, importance, ttl, source, client)
         return (await self.add_memories([item]))[0]
 
-    async def add_memories(self, items: Sequence[str | Mapping[str, Any] | NewMemory]) -> list[MemoryId]:
+    async def add_memories(
+        self,
+        items: Sequence[str | Mapping[str, Any] | NewMemory],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[MemoryId]:
         """Remember texts, all or none; ids in order, durable when it returns.
 
         The very same content in the same namespace is kept once (its id comes back with `merged`); near duplicates
         are reported in `similar`; secrets are blanked out before anything is written and counted in `redacted`.
+        `progress` is called in the worker's thread with how many texts are embedded and of how many; what it raises
+        ends the call with nothing written.
         """
         given = [new_memory(item) for item in _listed(items)]
-        return await self._run("add_memories", lambda parts: parts.memory.add(given))
+        return await self._run("add_memories", lambda parts: parts.memory.add(given, progress))
 
     async def search_memory(
         self,

@@ -10,6 +10,7 @@ Descriptors are polled, never read by a thread: a thread blocked in read() would
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -96,13 +97,18 @@ def _refusal(line: bytes | Oversized) -> JSONRPCError:
         message = f"The message is larger than {MAX_LINE_BYTES:,} bytes. Send less at a time."
         return _error(pydantic_core.from_json(found[1]) if found else None, INVALID_REQUEST, message)
     try:
-        value: Any = pydantic_core.from_json(line)
-    except ValueError:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError):
         return _error(None, PARSE_ERROR, "The line is not valid JSON in UTF-8. Send one JSON-RPC message a line.")
     number = value.get("id") if isinstance(value, dict) else None
-    is_id = isinstance(number, (int, str)) and not isinstance(number, bool)
+    request_id = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
+    try:
+        pydantic_core.from_json(line)
+    except ValueError as error:  # what Python's own parser lets through, half a surrogate pair above all
+        problem = f"The message cannot be read: {error}. Strings must be well-formed Unicode."
+        return _error(request_id, PARSE_ERROR, problem)
     message = "The line is not a JSON-RPC 2.0 message. Send one object a line; batches are not supported."
-    return _error(number if is_id else None, INVALID_REQUEST, message)
+    return _error(request_id, INVALID_REQUEST, message)
 
 
 def _error(request_id: int | str | None, code: int, message: str) -> JSONRPCError:

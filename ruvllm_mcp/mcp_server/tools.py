@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -37,7 +37,7 @@ class Call:
 
     llm: RuvLLM
     client: str
-    report: Callable[[float, float], Awaitable[None]]
+    report: Callable[[float, float], Coroutine[Any, Any, None]]
 
 
 class Arguments(BaseModel):

@@ -6,8 +6,10 @@ in; 0 means for ever.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import anyio.from_thread
 from pydantic import Field
 
 from ruvllm_mcp.errors import InvalidInputError
@@ -32,7 +34,7 @@ from ruvllm_mcp.mcp_server.tools import (
 from ruvllm_mcp.types import NewMemory
 
 SECONDS_PER_DAY = 86_400
-ADDED_AT_ONCE = 100
+ADDED_AT_ONCE = 50
 FEEDBACK_HINT = "Then call feedback: this request_id, ids that helped (relevant), ids that did not (irrelevant)."
 KIND_HELP = "decision, convention, failure, fix, test, command, preference, note or your own word"
 SCOPE_HELP = 'default: this project\'s and "global"; "*" searches all'
@@ -69,7 +71,7 @@ class AddArguments(Arguments):
 
 async def _add(call: Call, given: AddArguments) -> Reply:
     if bool(given.items) == (given.content is not None):
-        raise InvalidInputError("memory_add did nothing.", "Give content (one memory) or items (1 to 100), not both.")
+        raise InvalidInputError("memory_add did nothing.", "Give content (one memory) or items (1 to 50), not both.")
     items = given.items or [Item(content=given.content or "")]
     namespace = given.namespace or call.llm.settings.namespace
     new = [
@@ -85,7 +87,7 @@ async def _add(call: Call, given: AddArguments) -> Reply:
         )
         for item in items
     ]
-    added = await call.llm.add_memories(new)
+    added = await call.llm.add_memories(new, progress=_watch(call))
     shown: list[replies.Added] = []
     for memory_id in added:
         entry: replies.Added = {"id": int(memory_id)}
@@ -101,6 +103,16 @@ async def _add(call: Call, given: AddArguments) -> Reply:
         reply["hint"] = "Nearly the same is stored already: memory_get those ids, then update one and delete the other."
     text = f"Stored in {namespace}: {replies.compact(shown)}"
     return Reply(reply, f"{text} {reply.get('hint', '')}".rstrip())
+
+
+def _watch(call: Call) -> Callable[[int, int], None]:
+    """Reports progress to a client that wants it, and stops when the client cancels. For the worker's thread."""
+
+    def progress(done: int, total: int) -> None:
+        anyio.from_thread.check_cancelled()
+        anyio.from_thread.run(call.report, done, total)
+
+    return progress
 
 
 def _first(*values: float | None) -> float:

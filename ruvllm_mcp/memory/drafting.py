@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,10 @@ from ruvllm_mcp.memory.store import Draft, Embedding
 from ruvllm_mcp.types import Metadata, NewMemory
 
 BATCH = 256
+# Smaller, for a caller who watches: often enough to show progress and to stop soon when asked to.
+BATCH_IN_SIGHT = 8
+# Called with how many texts are embedded, and of how many.
+Progress = Callable[[int, int], None]
 CLOCK_SKEW = 86_400.0  # seconds that another machine's clock may be ahead
 
 
@@ -72,19 +76,22 @@ def content_hash(content: str) -> bytes:
     return hashlib.blake2b(content.encode(), digest_size=16).digest()
 
 
-def embedded(drafts: Sequence[Redacted], embedder: Embedder) -> list[Draft]:
+def embedded(drafts: Sequence[Redacted], embedder: Embedder, progress: Progress | None = None) -> list[Draft]:
     """The drafts with their embeddings."""
-    made = embeddings([item.indexed for item in drafts], embedder)
+    made = embeddings([item.indexed for item in drafts], embedder, progress)
     return [replace(item.draft, embedding=embedding) for item, embedding in zip(drafts, made, strict=True)]
 
 
-def embeddings(texts: Sequence[str], embedder: Embedder) -> Iterator[Embedding]:
-    """What `embedder` makes of each text, in order, computed in batches."""
-    for start in range(0, len(texts), BATCH):
-        batch = texts[start : start + BATCH]
+def embeddings(texts: Sequence[str], embedder: Embedder, progress: Progress | None = None) -> Iterator[Embedding]:
+    """What `embedder` makes of each text, in order, computed in batches; `progress` is called after each."""
+    size = BATCH if progress is None else BATCH_IN_SIGHT
+    for start in range(0, len(texts), size):
+        batch = texts[start : start + size]
         encoded = embedder.encode(batch, tokens=embedder.has_tokens)
         for row in range(len(batch)):
             yield _embedding(encoded, row)
+        if progress is not None:
+            progress(start + len(batch), len(texts))
 
 
 def _embedding(encoded: Encoded, row: int) -> Embedding:

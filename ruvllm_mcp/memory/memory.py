@@ -71,17 +71,17 @@ class Memory:
                 self._embedder = self._make_embedder()
             return self._embedder
 
-    def add(self, items: Sequence[NewMemory]) -> MemoryIds:
+    def add(self, items: Sequence[NewMemory], progress: drafting.Progress | None = None) -> MemoryIds:
         """Ids in order; all or none are written, durably, when this returns. A text already in its namespace keeps its
         id (`merged`); `similar` names memories with a cosine of at least 0.95, when at most 64 items are added at once
-        (a bulk load is not slowed down by it)."""
+        (a bulk load is not slowed down by it). What `progress` raises ends the call with nothing written."""
         if not isinstance(items, (list, tuple)) or len(items) > checks.MAX_ITEMS:
             raise InvalidInputError("items must be a list of at most 100,000 memories.", "Add them in parts.")
         now = time.time()
         drafts = [drafting.draft(item, self.namespace, now) for item in items]
         if not drafts:
             return []
-        ready = self._embed_new(drafts)
+        ready = self._embed_new(drafts, progress)
         similar = self._near_duplicates(ready) if len(ready) <= COMPARE_AT_ONCE else [()] * len(ready)
         written = self._store.insert(ready, self.embedder.fingerprint, now)
         return [
@@ -89,7 +89,7 @@ class Memory:
             for (number, merged), close, item in zip(written, similar, drafts, strict=True)
         ]
 
-    def _embed_new(self, drafts: Sequence[drafting.Redacted]) -> Sequence[Draft]:
+    def _embed_new(self, drafts: Sequence[drafting.Redacted], progress: drafting.Progress | None) -> Sequence[Draft]:
         """The drafts with embeddings, made once for each text that the store does not have."""
         known: set[tuple[str, bytes]] = set()
         for namespace in {item.draft.namespace for item in drafts}:
@@ -100,7 +100,7 @@ class Memory:
             for item in drafts
             if (item.draft.namespace, item.draft.content_hash) not in known
         }
-        made = dict(zip(fresh, drafting.embedded(list(fresh.values()), self.embedder), strict=True))
+        made = dict(zip(fresh, drafting.embedded(list(fresh.values()), self.embedder, progress), strict=True))
         return [
             replace(item.draft, embedding=made[item.draft.content_hash].embedding)
             if item.draft.content_hash in made

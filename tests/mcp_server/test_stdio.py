@@ -53,6 +53,10 @@ def test_unreadable_lines_are_answered_and_do_not_end_the_server(raw: RawClient)
         raw.send(line)
         answer = raw.receive()
         assert (answer["id"], answer["error"]["code"]) == (request_id, -32600), line
+    raw.send(b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"half":"\\ud83d"}}\n')
+    answer = raw.receive()
+    assert (answer["id"], answer["error"]["code"]) == (9, -32700)
+    assert "well-formed Unicode" in answer["error"]["message"]
     raw.send(b"\n \r\n")
     assert raw.request("ping", {}, 8) == {"jsonrpc": "2.0", "id": 8, "result": {}}
 
