@@ -8,14 +8,9 @@ again.
 from __future__ import annotations
 
 import re
-import zlib
-from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 VERSION = 1
 _WORD = re.compile(r"[^\W_]+(?:[_'’.-]?[^\W_]+)*")
@@ -87,29 +82,3 @@ def _stem(word: str) -> str:
             word = stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz" else stem
             break
     return word[:-1] if len(word) > 4 and word.endswith("e") else word
-
-
-@lru_cache(maxsize=200_000)
-def term_id(term: str) -> int:
-    """The term's 32-bit name in the index (CRC-32): the same everywhere, without a dictionary to keep."""
-    return zlib.crc32(term.encode())
-
-
-def term_counts(text: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
-    """Distinct term ids of `text` and how often each occurs (capped at 65,535)."""
-    counts = Counter(map(term_id, terms(text)))
-    size = len(counts)
-    ids = np.fromiter(counts.keys(), np.uint32, size)
-    return ids, np.fromiter((min(number, 65_535) for number in counts.values()), np.uint16, size)
-
-
-def pack_terms(text: str) -> bytes:
-    """`term_counts` as stored: the ids, then the counts."""
-    ids, counts = term_counts(text)
-    return ids.tobytes() + counts.tobytes()
-
-
-def unpack_terms(packed: bytes) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
-    """The reverse of `pack_terms`."""
-    size = len(packed) // 6
-    return np.frombuffer(packed, np.uint32, size), np.frombuffer(packed, np.uint16, size, offset=4 * size)

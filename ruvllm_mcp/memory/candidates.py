@@ -61,6 +61,10 @@ class Evidence(Protocol):
         """The table for any ids (those that exist, in order)."""
         ...
 
+    def idf(self) -> FloatArray:
+        """The idf of each of the question's terms, float32, 0 where none of the memories searched has it."""
+        ...
+
     def token_frequency(self, token_ids: npt.NDArray[np.uint32]) -> tuple[IntArray, int]:
         """In how many memories of the store each token occurs, and how many memories there are."""
         ...

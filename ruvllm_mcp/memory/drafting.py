@@ -12,7 +12,7 @@ import numpy as np
 
 from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.errors import InvalidInputError
-from ruvllm_mcp.memory import analysis, checks
+from ruvllm_mcp.memory import analysis, checks, lexical
 from ruvllm_mcp.memory.redact import redact, redact_json
 from ruvllm_mcp.memory.store import Draft, Embedding
 from ruvllm_mcp.types import Metadata, NewMemory
@@ -56,7 +56,7 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
         if item.created_at is None
         else checks.number(item.created_at, "created_at", 0, now + CLOCK_SKEW),
         expires_at=None if ttl is None else now + ttl,
-        terms=analysis.pack_terms(indexed),
+        terms=lexical.pack(analysis.terms(indexed)),
         embedding=None,
     )
     return Redacted(cleaned, indexed, in_content + in_metadata + in_source)

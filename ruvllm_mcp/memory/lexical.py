@@ -1,122 +1,261 @@
-"""BM25 over postings kept in memory: an index in two parts, one sorted and fixed, one small and growing.
+"""BM25 over postings that follow the change feed: an index in segments, each sorted and fixed, merged as they grow.
 
-The fixed part is compressed-sparse-row over term ids (terms sorted; positions and counts back to back); the growing
-part is lists by term, folded into the fixed one when it reaches a quarter of it. Scores are Robertson's BM25 with
-Lucene's never-negative idf, ln(1 + (N - df + 0.5) / (df + 0.5)); N, df and the mean length are those of the
-namespaces searched. FTS5 was the first candidate; ranking an OR of common words there costs tens of milliseconds at
-100,000 memories.
+New memories collect in a dictionary; every `LIVE` of them become a segment in compressed-sparse-row form (term ids
+ascending; rows and counts back to back), and segments of like size are merged, so that there are few and rows ascend
+across them. Scores are Robertson's BM25 with Lucene's never-negative idf, ln(1 + (N - df + 0.5) / (df + 0.5)), where
+N, df and the mean length are those of the namespaces searched. FTS5 was the first candidate; ranking an OR of common
+words there costs tens of milliseconds at 100,000 memories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from ruvllm_mcp.embed.base import FloatArray
+from ruvllm_mcp.native.lib import nogil, nogil_ffi
+
+RowArray = npt.NDArray[np.int32]
+TermArray = npt.NDArray[np.uint32]
+CountArray = npt.NDArray[np.uint16]
 K1 = 1.2
 B = 0.75
-_SMALL = 20_000
+LIVE = 512
+_PART = np.dtype([("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint64)])
+
+
+@lru_cache(maxsize=500_000)
+def term_id(term: str) -> int:
+    """The term's 32-bit name in the index (CRC-32): the same everywhere, without a dictionary to keep."""
+    return zlib.crc32(term.encode())
+
+
+def pack(terms: Iterable[str]) -> bytes:
+    """The distinct terms of one memory as stored: their ids (uint32), then how often each occurs (uint16)."""
+    counts = Counter(map(term_id, terms))
+    if counts and max(counts.values()) > 65_535:
+        counts = Counter({term: min(count, 65_535) for term, count in counts.items()})
+    return array("I", counts.keys()).tobytes() + array("H", counts.values()).tobytes()
+
+
+def unpack(packed: bytes) -> tuple[TermArray, CountArray]:
+    """The reverse of `pack`."""
+    size = len(packed) // 6
+    return np.frombuffer(packed, np.uint32, size), np.frombuffer(packed, np.uint16, size, offset=4 * size)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Postings of a range of rows: `terms` (t,) ascending; term i's are `rows`/`counts`[starts[i]:starts[i + 1]]."""
+
+    terms: TermArray
+    starts: npt.NDArray[np.int64]
+    rows: RowArray
+    counts: CountArray
+
+    def parts(self, terms: TermArray) -> npt.NDArray[Any]:
+        """What C needs to know of each of `terms` here; size 0 where it does not occur."""
+        found = np.zeros(len(terms), _PART)
+        if not len(self.terms):
+            return found
+        slot = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1)
+        start = np.where(self.terms[slot] == terms, self.starts[slot], 0).astype(np.uint64)
+        end = np.where(self.terms[slot] == terms, self.starts[slot + 1], 0).astype(np.uint64)
+        found["rows"] = np.uint64(self.rows.ctypes.data) + 4 * start
+        found["counts"] = np.uint64(self.counts.ctypes.data) + 2 * start
+        found["size"] = end - start
+        return found
+
+    @property
+    def bytes(self) -> int:
+        return self.terms.nbytes + self.starts.nbytes + self.rows.nbytes + self.counts.nbytes
+
+
+EMPTY = Segment(np.empty(0, np.uint32), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.uint16))
+
+
+def make_segment(rows: Sequence[int], terms: Sequence[TermArray], counts: Sequence[CountArray]) -> Segment:
+    """The segment of memories at ascending `rows` with the given distinct terms."""
+    all_terms = np.concatenate([EMPTY.terms, *terms])
+    order = np.argsort(all_terms, kind="stable")
+    all_rows = np.repeat(np.asarray(rows, np.int32), [len(item) for item in terms])[order]
+    distinct, first = np.unique(all_terms[order], return_index=True)
+    return Segment(
+        distinct,
+        np.append(first, len(order)).astype(np.int64),
+        all_rows,
+        np.concatenate([EMPTY.counts, *counts])[order],
+    )
+
+
+def merge(segments: Sequence[Segment], renamed: RowArray) -> Segment:
+    """One segment in place of several whose rows ascend from one to the next; row r becomes renamed[r], -1 drops it."""
+    all_terms = np.unique(np.concatenate([EMPTY.terms, *(segment.terms for segment in segments)]))
+    parts = np.concatenate([np.empty(0, _PART), *(_numbered(segment, all_terms) for segment in segments)])
+    parts = np.ascontiguousarray(parts[np.argsort(parts["term"], kind="stable")])
+    size = int(parts["size"].sum())
+    starts, rows, counts = np.zeros(len(all_terms) + 1, np.int64), np.empty(size, np.int32), np.empty(size, np.uint16)
+    nogil.rv_postings_merge(
+        nogil_ffi.from_buffer("rv_postings[]", parts),
+        len(parts),
+        nogil_ffi.from_buffer("int32_t[]", renamed),
+        len(renamed),
+        nogil_ffi.from_buffer("int64_t[]", starts),
+        nogil_ffi.from_buffer("int32_t[]", rows),
+        nogil_ffi.from_buffer("uint16_t[]", counts),
+    )
+    kept = starts[1:] > starts[:-1]
+    return Segment(
+        all_terms[kept],
+        np.append(starts[:-1][kept], starts[-1]),
+        rows[: starts[-1]].copy(),
+        counts[: starts[-1]].copy(),
+    )
+
+
+def _numbered(segment: Segment, all_terms: TermArray) -> npt.NDArray[Any]:
+    found = segment.parts(segment.terms)
+    found["term"] = np.searchsorted(all_terms, segment.terms)
+    return found
 
 
 class Postings:
-    """Which positions hold which terms, how often. Positions only grow; the caller masks the dead ones."""
+    """Which rows hold which terms, how often. Rows only grow; searches mask the dead ones."""
 
-    def __init__(self) -> None:
-        self._terms = np.empty(0, np.uint32)
-        self._starts = np.zeros(1, np.int64)
-        self._positions = np.empty(0, np.int32)
-        self._counts = np.empty(0, np.uint16)
-        self._recent: dict[int, tuple[list[int], list[int]]] = {}
-        self._recent_size = 0
+    def __init__(self, base: Segment = EMPTY) -> None:
+        self.segments = [base]
+        self._live: list[tuple[int, TermArray, CountArray]] = []
+        self._scores = np.zeros(0, np.float32)
+        self._touched = np.zeros(0, np.int32)
 
-    def add(self, position: int, terms: npt.NDArray[np.uint32], counts: npt.NDArray[np.uint16]) -> None:
-        """Records one memory's distinct terms."""
-        for term, count in zip(terms.tolist(), counts.tolist(), strict=True):
-            entry = self._recent.get(term)
-            if entry is None:
-                entry = self._recent[term] = ([], [])
-            entry[0].append(position)
-            entry[1].append(count)
-        self._recent_size += len(terms)
-        if self._recent_size > max(_SMALL, len(self._positions) // 4):
-            self._fold()
+    def add(self, rows: Sequence[int], packed: Sequence[bytes]) -> None:
+        """Records memories at ascending rows, beyond all recorded so far."""
+        self._live += [(row, *unpack(item)) for row, item in zip(rows, packed, strict=True)]
+        if len(self._live) >= LIVE:
+            self._settle()
 
-    def add_many(
-        self,
-        positions: Sequence[int],
-        terms: Sequence[npt.NDArray[np.uint32]],
-        counts: Sequence[npt.NDArray[np.uint16]],
-    ) -> None:
-        """The same for many memories at once, straight into the fixed part."""
-        sizes = [len(item) for item in terms]
-        if sum(sizes) <= _SMALL:
-            for position, term, count in zip(positions, terms, counts, strict=True):
-                self.add(position, term, count)
-            return
-        where = np.repeat(np.asarray(positions, np.int32), sizes)
-        self._merge(np.concatenate(list(terms)), where, np.concatenate(list(counts)))
-
-    def _fold(self) -> None:
-        sizes = [len(entry[0]) for entry in self._recent.values()]
-        terms = np.repeat(np.fromiter(self._recent.keys(), np.uint32, len(sizes)), sizes)
-        positions = np.fromiter((p for entry in self._recent.values() for p in entry[0]), np.int32, self._recent_size)
-        counts = np.fromiter((c for entry in self._recent.values() for c in entry[1]), np.uint16, self._recent_size)
-        self._recent, self._recent_size = {}, 0
-        self._merge(terms, positions, counts)
-
-    def _merge(
-        self, terms: npt.NDArray[np.uint32], positions: npt.NDArray[np.int32], counts: npt.NDArray[np.uint16]
-    ) -> None:
-        all_terms = np.concatenate([np.repeat(self._terms, np.diff(self._starts)), terms])
-        order = np.argsort(all_terms, kind="stable")
-        self._positions = np.concatenate([self._positions, positions])[order]
-        self._counts = np.concatenate([self._counts, counts])[order]
-        self._terms, first = np.unique(all_terms[order], return_index=True)
-        self._starts = np.append(first, len(order)).astype(np.int64)
-
-    def of(self, term: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
-        """Positions holding `term` and its counts there."""
-        slot = int(np.searchsorted(self._terms, np.uint32(term)))
-        if slot < len(self._terms) and self._terms[slot] == term:
-            part = slice(self._starts[slot], self._starts[slot + 1])
-            positions, counts = self._positions[part], self._counts[part]
-        else:
-            positions, counts = self._positions[:0], self._counts[:0]
-        recent = self._recent.get(term)
-        if recent is None:
-            return positions, counts
-        return (
-            np.concatenate([positions, np.asarray(recent[0], np.int32)]),
-            np.concatenate([counts, np.asarray(recent[1], np.uint16)]),
+    def _settle(self) -> None:
+        self.segments.append(
+            make_segment(
+                [row for row, _, _ in self._live],
+                [term for _, term, _ in self._live],
+                [count for *_, count in self._live],
+            )
         )
+        self._live = []
+        while len(self.segments) > 2 and len(self.segments[-2].rows) < 3 * len(self.segments[-1].rows):
+            self.segments[-2:] = [self._merged(self.segments[-2:])]
+
+    @staticmethod
+    def _merged(segments: Sequence[Segment]) -> Segment:
+        last = max(int(segment.rows.max(initial=-1)) for segment in segments)
+        return merge(segments, np.arange(last + 1, dtype=np.int32))
+
+    def settled(self) -> Sequence[Segment]:
+        """All segments, with nothing left outside them."""
+        if self._live:
+            self._settle()
+        return self.segments
+
+    def ask(self, terms: TermArray, lengths: FloatArray, keep: npt.NDArray[np.uint8], kept: int, mean: float) -> Asked:
+        """A question of distinct `terms` to the `kept` rows that `keep` (n,) marks, whose mean length is `mean`."""
+        segments = self.settled() if len(self._live) > 64 else [*self.segments, *self._live_segment()]
+        parts = np.concatenate([np.empty(0, _PART), *(_of_terms(segment, terms) for segment in segments)])
+        if len(keep) > len(self._scores):
+            self._scores, self._touched = (
+                np.zeros(len(keep) * 5 // 4, np.float32),
+                np.empty(len(keep) * 5 // 4, np.int32),
+            )
+        return Asked(terms, parts, lengths, keep, kept, mean, segments, self._scores, self._touched)
+
+    def _live_segment(self) -> Sequence[Segment]:
+        if not self._live:
+            return ()
+        rows, terms, counts = zip(*self._live, strict=True)
+        return (make_segment(rows, terms, counts),)
 
 
-def bm25(
-    postings: Postings,
-    terms: npt.NDArray[np.uint32],
-    repeats: npt.NDArray[np.uint16],
-    lengths: npt.NDArray[np.float32],
-    scope: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float32]:
-    """BM25 of every position, float32 (n,), 0 outside `scope` and where no term occurs.
+def _of_terms(segment: Segment, terms: TermArray) -> npt.NDArray[Any]:
+    found = segment.parts(terms)
+    found["term"] = np.arange(len(terms))
+    return found[found["size"] > 0]
 
-    `terms` are the question's distinct terms, asked `repeats` times each; `lengths` (n,) counts the terms of each
-    position.
+
+class Asked:
+    """One question to the postings: document frequencies, the best rows, the scores of given rows.
+
+    `frequencies` float64 (terms,): in how many kept rows each term occurs (an estimate beyond 8,192 of them); `idf`
+    float32 (terms,), 0 where a term does not occur.
     """
-    scores = np.zeros(len(scope), np.float32)
-    size = int(np.count_nonzero(scope))
-    if not size:
-        return scores
-    mean = max(float(lengths.dot(scope)) / size, 1.0)
-    for term, repeat in zip(terms.tolist(), repeats.tolist(), strict=True):
-        positions, counts = postings.of(term)
-        inside = scope[positions]
-        positions, counts = positions[inside], counts[inside]
-        if not len(positions):
-            continue
-        idf = np.log1p((size - len(positions) + 0.5) / (len(positions) + 0.5))
-        saturation = counts + K1 * (1 - B + B * lengths[positions] / mean)
-        scores[positions] += np.float32(idf * repeat * (K1 + 1)) * counts / saturation
-    return scores
+
+    def __init__(
+        self,
+        terms: TermArray,
+        parts: npt.NDArray[Any],
+        lengths: FloatArray,
+        keep: npt.NDArray[np.uint8],
+        kept: int,
+        mean: float,
+        segments: Sequence[Segment],
+        scores: FloatArray,
+        touched: RowArray,
+    ) -> None:
+        self._alive = (segments, keep, lengths)  # C holds pointers into these
+        self._scores, self._touched = scores, touched
+        self._question = nogil_ffi.new("rv_bm25 *")
+        self._question.keep = nogil_ffi.from_buffer("uint8_t[]", keep)
+        self._question.lengths = nogil_ffi.from_buffer("float[]", lengths)
+        self._question.rows, self._question.terms = len(keep), len(terms)
+        self._question.mean, self._question.k1, self._question.b = max(mean, 1e-3), K1, B
+        self._set_parts(parts)
+        self.frequencies = np.zeros(len(terms))
+        nogil.rv_bm25_frequencies(self._question, nogil_ffi.from_buffer("double[]", self.frequencies))
+        rarity = np.log1p((kept - self.frequencies + 0.5).clip(min=0.0) / (self.frequencies + 0.5))
+        self.idf = np.where(self.frequencies > 0, rarity, 0.0).astype(np.float32)
+        self._set_parts(parts[np.lexsort((parts["term"], -self.idf[parts["term"].astype(np.int64)]))])
+
+    def _set_parts(self, parts: npt.NDArray[Any]) -> None:
+        self._parts = np.ascontiguousarray(parts)
+        self._question.parts = nogil_ffi.from_buffer("rv_postings[]", self._parts)
+        self._question.part_count = len(self._parts)
+
+    def top(self, count: int, keep: npt.NDArray[np.uint8]) -> tuple[RowArray, FloatArray]:
+        """The `count` best of the rows that `keep` (n,) marks and where a term occurs, with their scores, best first,
+        ties by lower row. `keep` may narrow what the frequencies were counted over."""
+        self._question.keep = nogil_ffi.from_buffer("uint8_t[]", keep)
+        room = min(count, len(self._scores))
+        rows, scores = np.empty(room, np.int32), np.empty(room, np.float32)
+        found = nogil.rv_bm25_top(
+            self._question,
+            nogil_ffi.from_buffer("float[]", self.idf),
+            room,
+            nogil_ffi.from_buffer("float[]", self._scores),
+            nogil_ffi.from_buffer("int32_t[]", self._touched),
+            nogil_ffi.from_buffer("int32_t[]", rows),
+            nogil_ffi.from_buffer("float[]", scores),
+        )
+        return rows[:found], scores[:found]
+
+    def at(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """The scores of `rows`, in any order."""
+        order = np.argsort(rows, kind="stable")
+        ascending = np.ascontiguousarray(rows[order], np.int32)
+        scores = np.zeros(len(rows), np.float32)
+        nogil.rv_bm25_at(
+            self._question,
+            nogil_ffi.from_buffer("float[]", self.idf),
+            nogil_ffi.from_buffer("int32_t[]", ascending),
+            len(rows),
+            nogil_ffi.from_buffer("float[]", scores),
+        )
+        out = np.empty_like(scores)
+        out[order] = scores
+        return out

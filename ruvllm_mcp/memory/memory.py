@@ -26,6 +26,7 @@ from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import Question
 from ruvllm_mcp.memory.filters import compile_filter
+from ruvllm_mcp.memory.lexical import TermArray, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.searching import Collection, Ranked, rank
@@ -140,14 +141,15 @@ class Memory:
         now = time.time()
         with self._lock:
             replica = self._current()
-            inside = replica.scope(spaces, now)
-            scope = inside
+            scope = replica.scope(spaces, now)
+            marks, kept = scope.keep.rows, scope.kept
             if keep is not None:
-                scope = np.zeros_like(inside)
-                scope[replica.positions(self._store.matching(keep, spaces))] = True
-                scope &= inside
+                marks = np.zeros_like(marks)
+                marks[replica.find(self._store.matching(keep, spaces))] = 1
+                marks &= scope.keep.rows
+                kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
-            collection = Collection(replica, self._store, fingerprint, question, inside, scope, taught, now)
+            collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)
             ranked = rank(question, collection, k, mode)
         hits = self._hits(ranked, k)
         self._access.note([hit.id for hit in hits], now)
@@ -158,7 +160,7 @@ class Memory:
         asked = encoded.vectors[0]
         vector = asked if teacher is None else teacher.adapt(asked)
         tokens = None if encoded.tokens is None else encoded.tokens[0]
-        return asked, Question(query, asked, vector, tokens, analysis.term_counts(query)[0])
+        return asked, Question(query, asked, vector, tokens, _distinct_terms(query))
 
     def _hits(self, ranked: Ranked, k: int) -> tuple[MemoryResult, ...]:
         wanted = ranked.ids[:k].tolist()
@@ -191,7 +193,7 @@ class Memory:
 
     def _catch_up(self, replica: Replica, fingerprint: str) -> None:
         replica.apply(self._store.changes(replica.seq, fingerprint))
-        if not replica.rows("embedded")[replica.rows("alive")].all() and self.reembed(EMBED_AT_ONCE):
+        if replica.unembedded and self.reembed(EMBED_AT_ONCE):
             replica.apply(self._store.changes(replica.seq, fingerprint))
 
     def reembed(self, limit: int = 2**31) -> int:
@@ -213,11 +215,9 @@ class Memory:
         takes what `search()` takes. Sources are the hits quoted, in the order quoted."""
         checks.count(max_tokens, "max_tokens")
         found = self.search(query, k, **search)
-        with self._lock:
-            replica = self._current()
-            rows = [replica.vector(hit.id) for hit in found.hits]
+        rows = self._store.vectors([hit.id for hit in found.hits], self.embedder.fingerprint)
         blank = np.zeros(self.embedder.dim, np.float32)
-        vectors = np.array([blank if row is None else row for row in rows]).reshape(-1, self.embedder.dim)
+        vectors = np.array([rows.get(hit.id, blank) for hit in found.hits]).reshape(-1, self.embedder.dim)
         return packing.pack(found.hits, vectors, max_tokens, self.embedder.count_tokens), found
 
     def get(self, memory_id: int) -> MemoryRecord:
@@ -343,6 +343,10 @@ class Memory:
         """Writes what was only noted (access counts) and frees the files."""
         self._access.flush()
         self._store.close()
+
+
+def _distinct_terms(text: str) -> TermArray:
+    return np.array(sorted({term_id(term) for term in analysis.terms(text)}), np.uint32)
 
 
 def _write_cursor(after: int) -> str:

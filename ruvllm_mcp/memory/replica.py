@@ -1,175 +1,243 @@
-"""A process's own searchable copy of the store: vectors, postings and what scoping needs, kept current by the change
+"""A process's own searchable copy of the store: codes, postings and what scoping needs, kept current by the change
 feed.
 
-It can be thrown away at any time and rebuilt. Rows are only appended: a changed memory gets a new position and its
-old one dies, so positions held by the postings never need repair. The caller holds a lock around `apply` and each
-use.
+It can be thrown away at any time and rebuilt, or begun from a snapshot. Rows are only appended: a changed memory gets
+a new row and its old one dies, so row numbers held by the indexes never need repair. The caller holds a lock around
+every use.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.memory import analysis, exact
-from ruvllm_mcp.memory.lexical import Postings
+from ruvllm_mcp.memory import analysis, lexical
+from ruvllm_mcp.memory.codes import Query
+from ruvllm_mcp.memory.columns import Column, Scope, Scopes
+from ruvllm_mcp.memory.hnsw import Graph
+from ruvllm_mcp.memory.index import VectorIndex
 from ruvllm_mcp.memory.store import Change, Changes
 
-BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 NEAR_DUPLICATE = 0.95
-
-
-class Column:
-    """An array that grows at the end; `rows` is the filled part."""
-
-    def __init__(self, dtype: Any, width: int | None = None) -> None:
-        self._data: npt.NDArray[Any] = np.zeros((64,) if width is None else (64, width), dtype)
-        self._size = 0
-
-    def extend(self, values: npt.NDArray[Any]) -> None:
-        size = self._size + len(values)
-        if size > len(self._data):
-            grown = np.zeros((max(size, len(self._data) * 3 // 2), *self._data.shape[1:]), self._data.dtype)
-            grown[: self._size] = self._data[: self._size]
-            self._data = grown
-        self._data[self._size : size] = values
-        self._size = size
-
-    @property
-    def rows(self) -> npt.NDArray[Any]:
-        return self._data[: self._size]
+RELINK_AT = 2_000
+COLUMNS: Mapping[str, Any] = {
+    "ids": np.int64,
+    "alive": np.bool_,
+    "namespace": np.int32,  # code: its index in `namespaces`
+    "chain": np.uint32,  # hash of namespace, source and session
+    "before": np.int32,  # row of the memory before it in its chain, -1 for none
+    "after": np.int32,
+    "importance": np.float32,
+    "created_at": np.float64,
+    "expires_at": np.float64,  # inf for never
+    "lengths": np.float32,  # terms
+    "embedded": np.bool_,
+}
 
 
 class Replica:
-    """Columns by position: `ids`, `alive`, `namespace` (code), `chain` (hash), `importance`, `created_at`,
-    `expires_at` (inf for never), `lengths` (terms), `embedded`, `vectors` (zero rows until embedded)."""
+    """`namespaces`: names by code. `vectors` and `postings` number rows as the columns do."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, seq: int = 0, namespaces: Sequence[str] = ()) -> None:
         self.dim = dim
-        self.seq = 0
-        self.postings = Postings()
+        self.seq = seq
+        self.namespaces = list(namespaces)
         self.token_frequency = np.zeros(65_536, np.int64)
-        self._columns = {
-            "ids": Column(np.int64),
-            "alive": Column(np.bool_),
-            "namespace": Column(np.int32),
-            "chain": Column(np.int64),
-            "importance": Column(np.float32),
-            "created_at": Column(np.float64),
-            "expires_at": Column(np.float64),
-            "lengths": Column(np.float32),
-            "embedded": Column(np.bool_),
-            "vectors": Column(np.float32, dim),
-        }
-        self._position_of: dict[int, int] = {}
-        self._namespace_codes: dict[str, int] = {}
-        self._chains: tuple[int, IntArray, IntArray] | None = None
+        self.postings = lexical.Postings()
+        self.vectors = VectorIndex(np.empty((0, dim), np.int8), np.empty(0, np.float32))
+        self.columns = {name: Column(dtype) for name, dtype in COLUMNS.items()}
+        self.alive = 0
+        self.unembedded = 0
+        self._codes = {name: code for code, name in enumerate(self.namespaces)}
+        self._scopes = Scopes()
+        self._sorted_ids, self._sorted_rows = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._row_of: dict[int, int] = {}  # what the sorted arrays do not know: rows added since
+        self._last_of_chain: dict[int, int] | None = None
+        self._is_linked = True
+
+    def begin(
+        self, columns: Mapping[str, npt.NDArray[Any]], vectors: VectorIndex, postings: lexical.Segment, tokens: IntArray
+    ) -> None:
+        """Takes a snapshot's rows into an empty replica."""
+        for name, values in columns.items():
+            self.columns[name].extend(values)
+        self.vectors, self.postings, self.token_frequency = vectors, lexical.Postings(postings), tokens.copy()
+        living = np.flatnonzero(columns["alive"])
+        order = np.argsort(columns["ids"][living], kind="stable")
+        self._sorted_ids, self._sorted_rows = columns["ids"][living][order], living[order]
+        self.alive = len(living)
+        self.unembedded = self.alive - int(np.count_nonzero(columns["embedded"][living]))
 
     def __len__(self) -> int:
-        return len(self._position_of)
+        return len(self.columns["ids"].rows)
 
     def rows(self, column: str) -> npt.NDArray[Any]:
-        """A column's filled part, by position."""
-        return self._columns[column].rows
+        """A column's filled part."""
+        return self.columns[column].rows
 
-    def apply(self, changes: Changes) -> list[Change]:
-        """Takes changes in. Returns those whose terms were made by another version of the analysis: they are searchable
-        by meaning only, until their terms are written anew."""
+    @property
+    def graph(self) -> Graph | None:
+        return self.vectors.graph
+
+    def apply(self, changes: Changes) -> None:
+        """Takes changes in. Terms made by another version of the analysis are left out until they are written anew."""
+        old = [self._row(change.id) for change in changes.changed]
+        gone = [row for row in map(self._row, changes.deleted) if row is not None]
+        self._unlink(gone)
+        self._bury([*gone, *(row for row in old if row is not None)])
         for memory_id in changes.deleted:
-            self._bury(memory_id)
-        if changes.changed:
-            for change in changes.changed:
-                self._bury(change.id)
-            self._append(changes.changed)
+            self._row_of.pop(memory_id, None)
+        for start in range(0, len(changes.changed), 10_000):
+            self._append(changes.changed[start : start + 10_000], old[start : start + 10_000])
         self.seq = changes.seq
-        self._chains = None
-        return [change for change in changes.changed if change.analysis != analysis.VERSION]
 
-    def _bury(self, memory_id: int) -> None:
-        position = self._position_of.pop(memory_id, None)
-        if position is not None:
-            self.rows("alive")[position] = False
+    def _row(self, memory_id: int) -> int | None:
+        row = self._row_of.get(memory_id)
+        if row is None:
+            slot = int(np.searchsorted(self._sorted_ids, memory_id))
+            if slot < len(self._sorted_ids) and self._sorted_ids[slot] == memory_id:
+                row = int(self._sorted_rows[slot])
+        return row if row is not None and self.rows("alive")[row] else None
 
-    def _append(self, changed: Sequence[Change]) -> None:
-        start, size = len(self.rows("ids")), len(changed)
-        codes = self._namespace_codes
+    def _bury(self, rows: Sequence[int]) -> None:
+        self.rows("alive")[rows] = False
+        self.alive -= len(rows)
+        self.unembedded -= len(rows) - int(np.count_nonzero(self.rows("embedded")[rows]))
+        self._scopes.removed(rows, self.columns)
+
+    def _unlink(self, rows: Sequence[int]) -> None:
+        before, after, ends = self.rows("before"), self.rows("after"), self._last_of_chain
+        for row in rows:
+            previous, following = int(before[row]), int(after[row])
+            if previous >= 0:
+                after[previous] = following
+            if following >= 0:
+                before[following] = previous
+            elif ends is not None and previous >= 0:
+                ends[int(self.rows("chain")[row])] = previous
+            elif ends is not None:
+                ends.pop(int(self.rows("chain")[row]), None)
+
+    def _append(self, changed: Sequence[Change], old: Sequence[int | None]) -> None:
+        first, size = len(self), len(changed)
         vectors = np.zeros((size, self.dim), np.float32)
         for row, change in enumerate(changed):
             if change.vector is not None:
                 vectors[row] = np.frombuffer(change.vector, np.float32)
             if change.token_ids:
                 self._count_tokens(np.unique(np.frombuffer(change.token_ids, np.uint32)))
-        unpacked = [
-            analysis.unpack_terms(change.terms if change.analysis == analysis.VERSION else b"") for change in changed
-        ]
+        packed = [change.terms if change.analysis == analysis.VERSION else b"" for change in changed]
         values: dict[str, Any] = {
             "ids": [change.id for change in changed],
             "alive": [True] * size,
-            "namespace": [codes.setdefault(change.namespace, len(codes)) for change in changed],
+            "namespace": [self._code(change.namespace) for change in changed],
             "chain": [zlib.crc32(f"{change.namespace}\x1f{change.chain}".encode()) for change in changed],
+            "before": [-1] * size,
+            "after": [-1] * size,
             "importance": [change.importance for change in changed],
             "created_at": [change.created_at for change in changed],
             "expires_at": [np.inf if change.expires_at is None else change.expires_at for change in changed],
-            "lengths": [counts.sum() for _, counts in unpacked],
+            "lengths": [sum(lexical.unpack(item)[1].tolist()) for item in packed],
             "embedded": [change.vector is not None for change in changed],
-            "vectors": vectors,
         }
-        for name, column in self._columns.items():
-            column.extend(np.asarray(values[name], column.rows.dtype))
-        self._position_of.update((change.id, start + row) for row, change in enumerate(changed))
-        self.postings.add_many(range(start, start + size), [ids for ids, _ in unpacked], [c for _, c in unpacked])
+        for name, column in self.columns.items():
+            column.extend(np.asarray(values[name], COLUMNS[name]))
+        self.vectors.append(vectors)
+        self.postings.add(range(first, first + size), packed)
+        self._row_of.update((change.id, first + row) for row, change in enumerate(changed))
+        self.alive += size
+        self.unembedded += sum(change.vector is None for change in changed)
+        self._scopes.added(first, self.columns)
+        self._is_linked &= size <= RELINK_AT
+        if self._is_linked:
+            self._link(first, old)
+
+    def _code(self, namespace: str) -> int:
+        code = self._codes.get(namespace)
+        if code is None:
+            code = self._codes[namespace] = len(self.namespaces)
+            self.namespaces.append(namespace)
+        return code
 
     def _count_tokens(self, distinct: npt.NDArray[np.uint32]) -> None:
-        if len(distinct) and distinct[-1] >= len(self.token_frequency):
+        if distinct[-1] >= len(self.token_frequency):
             grown = np.zeros(int(distinct[-1]) + 1, np.int64)
             grown[: len(self.token_frequency)] = self.token_frequency
             self.token_frequency = grown
         self.token_frequency[distinct] += 1
 
-    def scope(self, namespaces: Sequence[str] | None, now: float) -> BoolArray:
-        """Which positions are alive, unexpired and in the namespaces (None: any)."""
-        inside: BoolArray = self.rows("alive") & (self.rows("expires_at") > now)
+    def _link(self, first: int, old: Sequence[int | None]) -> None:
+        """Gives each new row its place: that of the row it replaces, or the end of its chain (new ids are the
+        highest)."""
+        before, after, chains = self.rows("before"), self.rows("after"), self.rows("chain")
+        if self._last_of_chain is None:
+            ends = np.flatnonzero(self.rows("alive")[:first] & (after[:first] < 0))
+            self._last_of_chain = dict(zip(chains[ends].tolist(), ends.tolist(), strict=True))
+        for row, replaced in enumerate(old, start=first):
+            chain = int(chains[row])
+            previous, following = self._last_of_chain.get(chain, -1), -1
+            if replaced is not None:
+                if chains[replaced] != chain:
+                    self._is_linked = False
+                    return
+                previous, following = int(before[replaced]), int(after[replaced])
+            before[row], after[row] = previous, following
+            if previous >= 0:
+                after[previous] = row
+            if following >= 0:
+                before[following] = row
+            else:
+                self._last_of_chain[chain] = row
+
+    def relink(self) -> None:
+        """Makes every chain anew from the ids, where changes made that necessary."""
+        if self._is_linked:
+            return
+        before, after = self.rows("before"), self.rows("after")
+        living = np.flatnonzero(self.rows("alive"))
+        order = living[np.lexsort((self.rows("ids")[living], self.rows("chain")[living]))]
+        same = self.rows("chain")[order[1:]] == self.rows("chain")[order[:-1]]
+        before[:] = after[:] = -1
+        before[order[1:][same]] = order[:-1][same]
+        after[order[:-1][same]] = order[1:][same]
+        self._is_linked, self._last_of_chain = True, None
+
+    def scope(self, namespaces: Sequence[str] | None, now: float) -> Scope:
+        """The living, unexpired rows of the namespaces (None: any)."""
+        codes = None
         if namespaces is not None:
-            codes = [self._namespace_codes[name] for name in namespaces if name in self._namespace_codes]
-            inside &= np.isin(self.rows("namespace"), codes)
-        return inside
+            codes = tuple(sorted(self._codes[name] for name in set(namespaces) if name in self._codes))
+        return self._scopes.get(codes, self.columns, now)
 
-    def positions(self, ids: Iterable[int]) -> IntArray:
-        """Positions of those ids that are there, in the order given."""
-        found = (self._position_of.get(memory_id) for memory_id in ids)
-        return np.array([position for position in found if position is not None], np.int64)
-
-    def vector(self, memory_id: int) -> FloatArray | None:
-        """The memory's vector, or None when it is gone or not embedded yet."""
-        position = self._position_of.get(memory_id)
-        if position is None or not self.rows("embedded")[position]:
-            return None
-        row: FloatArray = self.rows("vectors")[position]
-        return row
+    def find(self, ids: Iterable[int]) -> IntArray:
+        """Rows of those ids that are there, in the order given."""
+        wanted = np.fromiter(ids, np.int64)
+        rows = np.full(len(wanted), -1, np.int64)
+        if len(self._sorted_ids):
+            slot = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self._sorted_ids) - 1)
+            rows = np.where(self._sorted_ids[slot] == wanted, self._sorted_rows[slot], -1)
+        if self._row_of:
+            recent = self._row_of
+            rows = np.array([recent.get(i, r) for i, r in zip(wanted.tolist(), rows.tolist(), strict=True)], np.int64)
+        rows = rows[rows >= 0]
+        living: IntArray = rows[self.rows("alive")[rows]]
+        return living
 
     def near(self, vector: FloatArray, namespace: str, now: float) -> Sequence[int]:
         """Up to 10 ids in the namespace whose cosine with `vector` is at least 0.95, most similar first."""
-        cosines = exact.cosines(self.rows("vectors"), vector)
-        positions = np.flatnonzero((cosines >= NEAR_DUPLICATE) & self.scope([namespace], now))
-        found: list[int] = self.rows("ids")[positions[np.argsort(-cosines[positions], kind="stable")][:10]].tolist()
+        scope = self.scope([namespace], now)
+        rows, scores = self.vectors.best(Query(vector), scope.keep.rows, scope.kept, 10)
+        found: list[int] = self.rows("ids")[rows[scores >= NEAR_DUPLICATE]].tolist()
         return found
 
-    def neighbours(self, positions: IntArray) -> tuple[IntArray, IntArray]:
-        """Positions of the memory before and after each, in order of id among those of the same namespace, source and
-        session; -1 where there is none."""
-        if self._chains is None:
-            alive = np.flatnonzero(self.rows("alive"))
-            order = alive[np.lexsort((self.rows("ids")[alive], self.rows("chain")[alive]))]
-            before = np.full(len(self.rows("ids")), -1, np.int64)
-            after = before.copy()
-            same = self.rows("chain")[order[1:]] == self.rows("chain")[order[:-1]]
-            before[order[1:][same]] = order[:-1][same]
-            after[order[:-1][same]] = order[1:][same]
-            self._chains = (self.seq, before, after)
-        return self._chains[1][positions], self._chains[2][positions]
+    def neighbours(self, rows: IntArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Rows of the memory before and after each, by id among those of the same namespace, source and session; -1
+        where there is none."""
+        self.relink()
+        return self.rows("before")[rows], self.rows("after")[rows]

@@ -2,21 +2,23 @@
 
 `vector` ranks by cosine alone and `lexical` by BM25 alone; `hybrid` takes the best of both and what feedback points
 to, and fuses. A filter narrows the scope before anything is ranked, so it can never push a match out of the results.
+The index scores in int8; what is ranked or reported as a cosine is computed anew from the stored float vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.memory import exact, lexical
 from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question
+from ruvllm_mcp.memory.codes import KeepArray, Query, blur
+from ruvllm_mcp.memory.columns import Scope
 from ruvllm_mcp.memory.fusion import fuse
-from ruvllm_mcp.memory.replica import BoolArray, Replica
+from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.store import Embedding, Store
 from ruvllm_mcp.types import SearchMode
 
@@ -25,7 +27,8 @@ CANDIDATES = 300
 
 @dataclass(frozen=True)
 class Ranked:
-    """Candidates best first: ids (n,), scores (n,), cosines (n,), and each part's share of the score."""
+    """Candidates best first: ids (n,), scores (n,), cosines (n,), and each part's share of the score. The cosines of
+    the hits are exact, those of the others good to about 0.001."""
 
     ids: IntArray
     scores: FloatArray
@@ -34,7 +37,10 @@ class Ranked:
 
 
 class Collection:
-    """The `Evidence` of one search: a replica seen through a scope. Used while the replica's lock is held."""
+    """The `Evidence` of one search: a replica seen through a scope. Used while the replica's lock is held.
+
+    `spaces` is what the namespaces hold; `keep` (n,) marks the `kept` of them that also pass the filter.
+    """
 
     def __init__(
         self,
@@ -42,77 +48,101 @@ class Collection:
         store: Store,
         fingerprint: str,
         question: Question,
-        spaces: BoolArray,
-        scope: BoolArray,
+        spaces: Scope,
+        keep: KeepArray,
+        kept: int,
         taught: Mapping[int, float],
         now: float,
     ) -> None:
         self._replica, self._store, self._fingerprint = replica, store, fingerprint
-        self._scope, self._taught, self._now = scope, taught, now
-        self.dense = exact.cosines(replica.rows("vectors"), question.vector)
-        repeats = np.ones(len(question.terms), np.uint16)
-        self.lexical = lexical.bm25(replica.postings, question.terms, repeats, replica.rows("lengths"), spaces)
+        self._question, self._keep, self._kept, self._taught, self._now = question, keep, kept, taught, now
+        self._query = Query(question.vector)
+        self._asked = replica.postings.ask(
+            question.terms, replica.rows("lengths"), spaces.keep.rows, spaces.kept, spaces.mean_length
+        )
 
     def best(self, count: int, mode: SearchMode) -> IntArray:
         """Ids of the candidates: the best by each list that `mode` uses, and what was taught."""
-        lists = []
+        lists: list[npt.NDArray[np.integer]] = []
         if mode != "lexical":
-            lists.append(exact.best(self.dense, self._scope & self._replica.rows("embedded"), count))
+            rows = self._replica.vectors.best(self._query, self._keep, self._kept, count)[0]
+            lists.append(rows[self._replica.rows("embedded")[rows]])
         if mode != "vector":
-            lists.append(exact.best(self.lexical, self._scope & (self.lexical > 0), count))
+            lists.append(self._asked.top(count, self._keep)[0])
         if mode == "hybrid":
-            lists.append(self._inside(self._replica.positions(self._taught)))
+            lists.append(self._inside(self._replica.find(self._taught)))
             if sum(map(len, lists)) < count:  # what no list reaches (not embedded yet, no term) still counts as there
-                lists.append(np.flatnonzero(self._scope)[:count])
+                lists.append(np.flatnonzero(self._keep)[:count])
         ids: IntArray = self._replica.rows("ids")[np.unique(np.concatenate(lists))]
         return ids
 
-    def _inside(self, positions: IntArray) -> IntArray:
-        kept: IntArray = positions[self._scope[positions]]
+    def _inside(self, rows: IntArray) -> IntArray:
+        kept: IntArray = rows[self._keep[rows] > 0]
         return kept
 
     def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
         return self._store.embeddings(ids, self._fingerprint)
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
-        known = self._replica.rows("ids")
-        before, after = self._replica.neighbours(self._replica.positions(ids.tolist()))
-        return tuple(  # type: ignore[return-value]  # a generator's length is not typed
-            np.where((side >= 0) & self._scope[side], known[side], 0) for side in (before, after)
-        )
+        before, after = self._replica.neighbours(self._replica.find(ids.tolist()))
+        return self._ids_inside(before), self._ids_inside(after)
+
+    def _ids_inside(self, rows: npt.NDArray[np.int32]) -> IntArray:
+        return np.where((rows >= 0) & (self._keep[rows] > 0), self._replica.rows("ids")[rows], 0)
 
     def measure(self, ids: IntArray) -> Candidates:
-        positions = self._inside(self._replica.positions(ids.tolist()))
-        found = self._replica.rows("ids")[positions]
+        rows = self._inside(self._replica.find(ids.tolist()))
+        found = self._replica.rows("ids")[rows]
         return Candidates(
             ids=found,
-            dense=self.dense[positions],
-            lexical=self.lexical[positions],
+            dense=self._replica.vectors.score(self._query, rows),
+            lexical=self._asked.at(rows),
             taught=np.array([self._taught.get(item, 0.0) for item in found.tolist()], np.float32),
-            importance=self._replica.rows("importance")[positions],
-            age_seconds=np.maximum(self._now - self._replica.rows("created_at")[positions], 0).astype(np.float32),
+            importance=self._replica.rows("importance")[rows],
+            age_seconds=np.maximum(self._now - self._replica.rows("created_at")[rows], 0).astype(np.float32),
         )
+
+    def idf(self) -> FloatArray:
+        return self._asked.idf
 
     def token_frequency(self, token_ids: npt.NDArray[np.uint32]) -> tuple[IntArray, int]:
         frequency = self._replica.token_frequency
         known = np.minimum(token_ids, len(frequency) - 1)
-        return np.where(token_ids < len(frequency), frequency[known], 0), len(self._replica)
+        return np.where(token_ids < len(frequency), frequency[known], 0), self._replica.alive
+
+    def cosines(self, ids: Sequence[int]) -> Mapping[int, float]:
+        """Exact cosines of those that are embedded."""
+        found = self._store.vectors(ids, self._fingerprint)
+        return {memory_id: float(vector @ self._question.vector) for memory_id, vector in found.items()}
 
 
 def rank(question: Question, collection: Collection, k: int, mode: SearchMode) -> Ranked:
     """The candidates of a search, best first; at least k where the scope holds as many."""
     candidates = collection.measure(collection.best(max(CANDIDATES, k), mode))
-    if mode == "vector" or not len(candidates.ids):
-        scores, parts = candidates.dense, {"dense": candidates.dense}
-    elif mode == "lexical":
-        scores, parts = candidates.lexical, {"lexical": candidates.lexical}
-    else:
+    if mode == "hybrid" and len(candidates.ids):
         fused = fuse(question, candidates, collection)
-        candidates, scores, parts = fused.candidates, fused.scores, dict(fused.parts)
+        return _exact(_ordered(fused.candidates, fused.scores, fused.parts), collection, min(k, len(fused.scores)))
+    if mode == "lexical":
+        ranked = _ordered(candidates, candidates.lexical, {"lexical": candidates.lexical})
+        return _exact(ranked, collection, min(k, len(ranked.ids)))
+    ranked = _ordered(candidates, candidates.dense, {"dense": candidates.dense})
+    doubtful = min(k, len(ranked.ids))
+    if doubtful < len(ranked.ids):
+        doubtful = int(np.count_nonzero(ranked.scores >= ranked.scores[doubtful - 1] - 2 * blur(len(question.vector))))
+    ranked = _exact(ranked, collection, doubtful)
+    exact = replace(candidates, ids=ranked.ids, dense=ranked.similarity)
+    return _ordered(exact, ranked.similarity, {"dense": ranked.similarity})
+
+
+def _ordered(candidates: Candidates, scores: FloatArray, parts: Mapping[str, FloatArray]) -> Ranked:
     order = np.lexsort((candidates.ids, -scores))
-    return Ranked(
-        candidates.ids[order],
-        scores[order],
-        candidates.dense[order],
-        {name: share[order] for name, share in parts.items()},
-    )
+    shares = {name: share[order] for name, share in parts.items()}
+    return Ranked(candidates.ids[order], scores[order], candidates.dense[order], shares)
+
+
+def _exact(ranked: Ranked, collection: Collection, count: int) -> Ranked:
+    """The same with exact cosines for the first `count`."""
+    exact = collection.cosines(ranked.ids[:count].tolist())
+    similarity = ranked.similarity.copy()
+    similarity[:count] = [exact.get(memory_id, 0.0) for memory_id in ranked.ids[:count].tolist()]
+    return replace(ranked, similarity=similarity)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
 from ruvllm_mcp.memory.connection import Connections
@@ -118,6 +119,12 @@ class SqliteStore:
                 ON t.memory_id = v.memory_id AND t.embedder_id = v.embedder_id
                 WHERE v.embedder_id = {number} AND v.memory_id IN """
             return {row[0]: _embedding(*row[1:]) for row in _by_ids(connection, query, ids)}
+
+    def vectors(self, ids: Sequence[int], embedder: str) -> dict[int, FloatArray]:
+        with self._connections.read() as connection:
+            number = _embedder_id(connection, embedder)
+            query = f"SELECT memory_id, vector FROM vectors WHERE embedder_id = {number} AND memory_id IN "
+            return {row[0]: np.frombuffer(row[1], np.float32) for row in _by_ids(connection, query, ids)}
 
     def store_embeddings(self, embeddings: Mapping[int, tuple[bytes, Embedding]], embedder: str) -> None:
         with self._connections.write() as connection:

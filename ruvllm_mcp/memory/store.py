@@ -110,6 +110,10 @@ class Store(Protocol):
         """The embeddings among `ids` that exist for this embedder."""
         ...
 
+    def vectors(self, ids: Sequence[int], embedder: str) -> dict[int, FloatArray]:
+        """Their vectors alone."""
+        ...
+
     def store_embeddings(self, embeddings: Mapping[int, tuple[bytes, Embedding]], embedder: str) -> None:
         """Adds embeddings by memory id, each with the content hash it was made from; skips memories changed since."""
         ...

@@ -23,7 +23,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CSRC = ROOT / "csrc"
-HEADERS = ("rv.h",)
+HEADERS = ("rv.h", "rv_index.h")
 # No contraction of a * b + c but where a kernel says so: the same source gives the same bits on every compiler.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
 KEEP_THE_GIL = """

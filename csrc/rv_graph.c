@@ -1,0 +1,191 @@
+/* HNSW over int8 codes: scan, search, insertion. Similarity is scale_a * scale_b * dot(a, b), greater is nearer; for unit
+ * vectors of 384 dimensions it is the cosine to about 0.0006, which the caller mends by scoring the best in float. Codes
+ * rather than floats quarter both the memory and the cache lines a hop costs. */
+#include "rv.h"
+#include "rv_heap.h"
+#include "rv_index.h"
+
+enum { CHECK_EVERY = 1024 };
+
+static inline float similarity(const rv_codes *v, const int8_t *query, size_t row) {
+    return v->scales[row] * (float)rv_dot_i8(v->codes + row * v->cols, query, v->cols);
+}
+
+size_t rv_scan_codes(const rv_codes *vectors, const int8_t *query, const uint8_t *keep, size_t first, size_t end,
+                     size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel) {
+    rv_heap best = {top_rows, top_scores, 0};
+    for (size_t row = first; row < end && row < vectors->rows; row++) {
+        if (cancel && row % CHECK_EVERY == 0 && *cancel) return 0;
+        if (keep && !keep[row]) continue;
+        heap_offer(&best, k, (int32_t)row, similarity(vectors, query, row));
+    }
+    return heap_sort(&best);
+}
+
+void rv_score_codes(const rv_codes *vectors, const int8_t *query, const int32_t *rows, size_t count, float *scores) {
+    for (size_t i = 0; i < count; i++)
+        scores[i] = (size_t)rows[i] < vectors->rows ? similarity(vectors, query, (size_t)rows[i]) : 0;
+}
+
+/* The links of a row on a level, `*count` of them at most; NULL when the index is damaged. */
+static int32_t *links_of(const rv_graph *graph, int32_t row, size_t level, size_t *count) {
+    if (!level) {
+        *count = 2 * graph->degree;
+        return graph->near + (size_t)row * *count;
+    }
+    *count = graph->degree;
+    const size_t list = (size_t)graph->far_at[row] + level - 1;
+    return graph->far_at[row] >= 0 && list < graph->far_lists ? graph->far + list * *count : NULL;
+}
+
+static inline int is_row(const rv_graph *graph, int32_t row) { return row >= 0 && (size_t)row < graph->vectors.rows; }
+
+static void next_epoch(rv_scratch *scratch, size_t rows) {
+    if (++scratch->epoch) return;
+    for (size_t i = 0; i < rows; i++) scratch->visited[i] = 0;
+    scratch->epoch = 1;
+}
+
+/* Walks to the row most similar to the query on one level, from `row`. */
+static int32_t descend(const rv_graph *graph, const int8_t *query, size_t level, int32_t row) {
+    float best = similarity(&graph->vectors, query, (size_t)row);
+    for (int moved = 1; moved;) {
+        moved = 0;
+        size_t count;
+        const int32_t *links = links_of(graph, row, level, &count);
+        for (size_t i = 0; links && i < count && is_row(graph, links[i]); i++) {
+            const float score = similarity(&graph->vectors, query, (size_t)links[i]);
+            if (score > best) {
+                best = score;
+                row = links[i];
+                moved = 1;
+            }
+        }
+    }
+    return row;
+}
+
+/* Fills the scratch's beam with a heap of the `ef` best kept rows of a level that are reachable from `start`, walking
+ * through rows not kept, and returns its size. */
+static size_t search_level(const rv_graph *graph, rv_scratch *scratch, const int8_t *query, const uint8_t *keep,
+                           size_t level, size_t ef, int32_t start, const volatile int *cancel) {
+    const rv_codes *vectors = &graph->vectors;
+    rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
+    rv_heap frontier = {scratch->frontier_rows, scratch->frontier_scores, 0};
+    next_epoch(scratch, vectors->rows);
+    const float first = similarity(vectors, query, (size_t)start);
+    scratch->visited[start] = scratch->epoch;
+    heap_push(&frontier, start, -first);
+    if (!keep || keep[start]) heap_push(&best, start, first);
+    while (frontier.size && !(cancel && *cancel)) {
+        const int32_t row = frontier.rows[0];
+        if (best.size == ef && -frontier.scores[0] < best.scores[0]) break;
+        heap_pop(&frontier);
+        size_t count;
+        const int32_t *links = links_of(graph, row, level, &count);
+        for (size_t i = 0; links && i < count && is_row(graph, links[i]); i++) {
+            __builtin_prefetch(&scratch->visited[links[i]]);
+            for (size_t at = 0; at < vectors->cols; at += 64)
+                __builtin_prefetch(vectors->codes + (size_t)links[i] * vectors->cols + at);
+        }
+        for (size_t i = 0; links && i < count && is_row(graph, links[i]); i++) {
+            if (scratch->visited[links[i]] == scratch->epoch) continue;
+            scratch->visited[links[i]] = scratch->epoch;
+            const float score = similarity(vectors, query, (size_t)links[i]);
+            if (best.size == ef && score <= best.scores[0]) continue;
+            heap_push(&frontier, links[i], -score);
+            if (!keep || keep[links[i]]) heap_offer(&best, ef, links[i], score);
+        }
+    }
+    return best.size;
+}
+
+size_t rv_graph_search(const rv_graph *graph, rv_scratch *scratch, const int8_t *query, const uint8_t *keep, size_t ef,
+                       const volatile int *cancel) {
+    if (!is_row(graph, graph->entry) || !ef) return 0;
+    int32_t row = graph->entry;
+    for (size_t level = graph->levels[row]; level; level--) row = descend(graph, query, level, row);
+    rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
+    best.size = search_level(graph, scratch, query, keep, 0, ef, row, cancel);
+    return heap_sort(&best);
+}
+
+static float similarity_of(const rv_codes *v, size_t a, size_t b) {
+    return v->scales[a] * similarity(v, v->codes + a * v->cols, b);
+}
+
+/* Chooses up to `limit` of `rows`, best first: those nearer to the base than to any already chosen, so that links point in
+ * different directions; then the best of the rest, so that duplicates do not cut each other off. `scores` are similarities
+ * with the base. Chosen ones move to the front; returns how many. */
+static size_t choose(const rv_codes *vectors, int32_t *rows, float *scores, size_t count, size_t limit) {
+    size_t chosen = 0;
+    for (size_t i = 0; i < count && chosen < limit; i++) {
+        size_t j = 0;
+        while (j < chosen && similarity_of(vectors, (size_t)rows[i], (size_t)rows[j]) < scores[i]) j++;
+        if (j < chosen) continue;
+        const int32_t row = rows[i];
+        const float score = scores[i];
+        for (size_t at = i; at > chosen; at--) {
+            rows[at] = rows[at - 1];
+            scores[at] = scores[at - 1];
+        }
+        rows[chosen] = row;
+        scores[chosen++] = score;
+    }
+    return chosen < limit ? (count < limit ? count : limit) : chosen;
+}
+
+/* Adds a link from `row` to `other`; when the list is full, the best of the old and the new are kept. */
+static void link_back(const rv_graph *graph, rv_scratch *scratch, int32_t row, int32_t other, size_t level) {
+    size_t count;
+    int32_t *links = links_of(graph, row, level, &count);
+    if (!links) return;
+    size_t used = 0;
+    while (used < count && is_row(graph, links[used])) used++;
+    if (used < count) {
+        links[used] = other;
+        return;
+    }
+    rv_heap heap = {scratch->frontier_rows, scratch->frontier_scores, 0};
+    for (size_t i = 0; i < used; i++)
+        heap_push(&heap, links[i], similarity_of(&graph->vectors, (size_t)row, (size_t)links[i]));
+    heap_push(&heap, other, similarity_of(&graph->vectors, (size_t)row, (size_t)other));
+    heap_sort(&heap);
+    const size_t chosen = choose(&graph->vectors, heap.rows, heap.scores, heap.size, count);
+    for (size_t i = 0; i < count; i++) links[i] = i < chosen ? heap.rows[i] : -1;
+}
+
+static void insert_row(rv_graph *graph, rv_scratch *scratch, int32_t row, size_t ef) {
+    const rv_codes *vectors = &graph->vectors;
+    const int8_t *query = vectors->codes + (size_t)row * vectors->cols;
+    const size_t own = graph->levels[row], top = graph->levels[graph->entry];
+    int32_t start = graph->entry;
+    for (size_t level = top; level > own; level--) start = descend(graph, query, level, start);
+    for (size_t level = (own < top ? own : top) + 1; level--;) {
+        rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
+        best.size = search_level(graph, scratch, query, NULL, level, ef, start, NULL);
+        heap_sort(&best);
+        start = best.rows[0];
+        for (size_t i = 0; i < best.size; i++) best.scores[i] *= vectors->scales[row];
+        const size_t chosen = choose(vectors, best.rows, best.scores, best.size, graph->degree);
+        size_t count;
+        int32_t *links = links_of(graph, row, level, &count);
+        if (!links) return;
+        for (size_t i = 0; i < chosen; i++) links[i] = best.rows[i];
+        for (size_t i = 0; i < chosen; i++) link_back(graph, scratch, links[i], row, level);
+    }
+    if (own > top) graph->entry = row;
+}
+
+size_t rv_graph_insert(rv_graph *graph, rv_scratch *scratch, size_t first, size_t end, size_t ef,
+                       const volatile int *cancel) {
+    if (end > graph->vectors.rows) end = graph->vectors.rows;
+    for (size_t row = first; row < end; row++) {
+        if (cancel && *cancel) return row;
+        if (is_row(graph, graph->entry))
+            insert_row(graph, scratch, (int32_t)row, ef);
+        else
+            graph->entry = (int32_t)row;
+    }
+    return end > first ? end : first;
+}

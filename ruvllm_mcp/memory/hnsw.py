@@ -1,0 +1,124 @@
+"""A navigable small-world graph over int8 codes (HNSW, Malkov & Yashunin, arXiv:1603.09320), kept in plain arrays.
+
+The arrays are ours, so the graph can be mapped from a file, copied, and extended; the walking is in C. hnswlib was the
+first candidate: it holds float32 rows (1.5 GB for a million of 384 dimensions) and cannot be mapped. Levels are drawn
+from the row number, so the same rows always give the same graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.embed.base import FloatArray
+from ruvllm_mcp.memory.codes import CodeArray, KeepArray, Query, RowArray
+from ruvllm_mcp.native.lib import nogil, nogil_ffi
+
+DEGREE = 16
+EF_CONSTRUCTION = 100
+EF_SEARCH = 64
+_MAX_LEVEL = 12
+
+
+def levels_of(first: int, end: int, degree: int) -> npt.NDArray[np.uint8]:
+    """The top level of each row: floor(-ln(u) / ln(degree)) with u uniform, drawn from the row number (splitmix64)."""
+    mixed = np.arange(first + 1, end + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    uniform = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+    drawn = -np.log(np.maximum(uniform, 1e-300)) / np.log(degree)
+    levels: npt.NDArray[np.uint8] = np.minimum(drawn, _MAX_LEVEL).astype(np.uint8)
+    return levels
+
+
+@dataclass(frozen=True)
+class Graph:
+    """`near` int32 (n, 2 degree) and `far` int32 (lists, degree): links, -1 after the last; `far_at` int32 (n,): first
+    list of a row above level 0, -1 for none; `levels` uint8 (n,); `entry`: where searches start."""
+
+    near: RowArray
+    far: RowArray
+    far_at: RowArray
+    levels: npt.NDArray[np.uint8]
+    entry: int
+
+    def __len__(self) -> int:
+        return len(self.near)
+
+    @property
+    def degree(self) -> int:
+        return int(self.far.shape[1])
+
+    @property
+    def bytes(self) -> int:
+        return self.near.nbytes + self.far.nbytes + self.far_at.nbytes + self.levels.nbytes
+
+
+def empty(degree: int = DEGREE) -> Graph:
+    """A graph of nothing."""
+    no_rows = np.empty(0, np.int32)
+    return Graph(no_rows.reshape(0, 2 * degree), no_rows.reshape(0, degree), no_rows, np.empty(0, np.uint8), -1)
+
+
+class Walker:
+    """A graph over its vectors, with what a search works in. One search at a time."""
+
+    def __init__(self, graph: Graph, codes: CodeArray, scales: FloatArray, ef: int = EF_SEARCH) -> None:
+        rows = len(graph)
+        self._arrays = (graph, codes, scales)  # C holds pointers into these
+        self._ef = 0
+        self._visited = np.zeros(rows, np.uint32)
+        frontier = rows + 2 * graph.degree + 1
+        self._frontier = (np.empty(frontier, np.int32), np.empty(frontier, np.float32))
+        self.c_graph = nogil_ffi.new("rv_graph *")
+        vectors = self.c_graph.vectors
+        vectors.codes, vectors.scales = _pointer("int8_t", codes), _pointer("float", scales)
+        vectors.rows, vectors.cols = rows, codes.shape[1]
+        self.c_graph.degree, self.c_graph.entry = graph.degree, graph.entry
+        self.c_graph.near, self.c_graph.far = _pointer("int32_t", graph.near), _pointer("int32_t", graph.far)
+        self.c_graph.far_at, self.c_graph.levels = _pointer("int32_t", graph.far_at), _pointer("uint8_t", graph.levels)
+        self.c_graph.far_lists = len(graph.far)
+        self.c_scratch = nogil_ffi.new("rv_scratch *")
+        self.c_scratch.visited = _pointer("uint32_t", self._visited)
+        self.c_scratch.frontier_rows = _pointer("int32_t", self._frontier[0])
+        self.c_scratch.frontier_scores = _pointer("float", self._frontier[1])
+        self._make_room(ef)
+
+    def _make_room(self, ef: int) -> None:
+        if ef > self._ef:
+            self._ef, self._beam = ef, (np.empty(ef, np.int32), np.empty(ef, np.float32))
+            self.c_scratch.beam_rows = _pointer("int32_t", self._beam[0])
+            self.c_scratch.beam_scores = _pointer("float", self._beam[1])
+
+    def search(self, query: Query, keep: KeepArray, ef: int) -> tuple[RowArray, FloatArray]:
+        """The rows that a beam of `ef` finds and their cosines, best first: as many as `ef` where there are."""
+        ef = min(ef, len(self._arrays[0]))
+        self._make_room(ef)
+        marks = _pointer("uint8_t", keep)
+        found = nogil.rv_graph_search(self.c_graph, self.c_scratch, query.pointer, marks, ef, nogil_ffi.NULL)
+        return self._beam[0][:found].copy(), self._beam[1][:found] * query.scale
+
+
+def extended(
+    graph: Graph, codes: CodeArray, scales: FloatArray, cancel: Any = nogil_ffi.NULL, ef: int = EF_CONSTRUCTION
+) -> Graph | None:
+    """The graph with every row of `codes` beyond its own inserted; None when *cancel* (a C int) stopped it."""
+    degree, done, rows = graph.degree, len(graph), len(codes)
+    levels = np.concatenate([graph.levels, levels_of(done, rows, degree)])
+    lists = np.concatenate([[0], np.cumsum(levels[done:], dtype=np.int64)])
+    near = np.full((rows, 2 * degree), -1, np.int32)
+    near[:done] = graph.near
+    far = np.full((len(graph.far) + int(lists[-1]), degree), -1, np.int32)
+    far[: len(graph.far)] = graph.far
+    new_at = np.where(levels[done:] > 0, len(graph.far) + lists[:-1], -1).astype(np.int32)
+    grown = Graph(near, far, np.concatenate([graph.far_at, new_at]), levels, graph.entry)
+    walker = Walker(grown, codes, scales, ef)
+    inserted = nogil.rv_graph_insert(walker.c_graph, walker.c_scratch, done, rows, ef, cancel)
+    return None if inserted < rows else Graph(near, far, grown.far_at, levels, int(walker.c_graph.entry))
+
+
+def _pointer(kind: str, values: npt.NDArray[Any]) -> Any:
+    return nogil_ffi.from_buffer(f"{kind}[]", values)
