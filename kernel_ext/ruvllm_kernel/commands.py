@@ -40,13 +40,17 @@ TEXT = "TEXT"
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand. `argument` is what follows the options, "" for nothing; what takes TEXT also exists as a cell."""
+    """One subcommand. `argument` is what follows the options, "" for nothing; what takes TEXT also exists as a cell.
+
+    `writes` if it changes the store, which a stop may come too late for.
+    """
 
     name: str
     argument: str
     help: str
     run: Callable[[Session, Given], Any]
     options: tuple[Option, ...] = ()
+    writes: bool = False
 
     @property
     def usage(self) -> str:
@@ -209,6 +213,7 @@ COMMANDS = {
                 Option("--ttl", "ttl", "SECONDS", "forget it after so long", number),
                 Option("--source", "source", "TEXT", "where it comes from", str),
             ),
+            writes=True,
         ),
         Command(
             "search",
@@ -257,7 +262,7 @@ COMMANDS = {
                 WHERE,
             ),
         ),
-        Command("delete", "ID…", "forget memories", _delete),
+        Command("delete", "ID…", "forget memories", _delete, writes=True),
         Command(
             "feedback",
             "[RATING]",
@@ -271,6 +276,7 @@ COMMANDS = {
                 Option("--failure", "task_success", "", "what you did with it failed", flag=False),
                 Option("--request", "request_id", "REQUEST_ID", "which result; the last one unless given", str),
             ),
+            writes=True,
         ),
         Command("stats", "", "what is stored and learned, how long calls took", _stats),
         Command("info", "", "version, instruction set, settings in force", _info),

@@ -21,9 +21,15 @@ SOURCE = Path(__file__).parent / "kernelspec"
 
 
 def kernel_json() -> dict[str, Any]:
-    """The shipped kernelspec with this interpreter's full path."""
+    """The shipped kernelspec with this interpreter's full path and what the ipykernel here says it can do.
+
+    Raises ModuleNotFoundError without ipykernel.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+
     spec: dict[str, Any] = json.loads((SOURCE / "kernel.json").read_text(encoding="utf-8"))
-    return {**spec, "argv": [sys.executable, *spec["argv"][1:]]}
+    argv = [sys.executable, *spec["argv"][1:]]
+    return {**spec, "argv": argv, "metadata": {**spec["metadata"], **get_kernel_dict()["metadata"]}}
 
 
 def folder(*, user: bool = False, prefix: str | None = None) -> Path:

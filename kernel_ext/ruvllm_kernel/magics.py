@@ -15,7 +15,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 
-from ruvllm_kernel.commands import CELL_COMMANDS, EXPAND, command_named, help_text
+from ruvllm_kernel.commands import CELL_COMMANDS, COMMANDS, EXPAND, command_named, help_text
 from ruvllm_kernel.complete import matcher
 from ruvllm_kernel.expand import expand
 from ruvllm_kernel.options import parse
@@ -44,9 +44,9 @@ class RuvLLMMagics(Magics):
     @needs_local_scope
     @line_cell_magic
     def ruvllm(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
-        with self._one_line_errors():
+        name, rest = (*line.split(None, 1), "", "")[:2]
+        with self._one_line_errors(name):
             names = {**self._shell.user_ns, **(local_ns or {})}
-            name, _, rest = line.strip().partition(" ")
             if cell is None:
                 command = command_named(name or "help")
                 return command.run(self.session, parse(expand(rest, names), command.options, f"%ruvllm {name}"))
@@ -57,14 +57,15 @@ class RuvLLMMagics(Magics):
     ruvllm.__doc__ = help_text()
 
     @contextlib.contextmanager
-    def _one_line_errors(self) -> Iterator[None]:
+    def _one_line_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except RuvLLMError as error:
             self._shorten(error, f"{type(error).__name__}: {error}")
             raise
         except KeyboardInterrupt as interrupt:
-            self._shorten(interrupt, "Stopped.")
+            writes = name in COMMANDS and COMMANDS[name].writes
+            self._shorten(interrupt, "Stopped." + " A write that was under way may still complete." * writes)
             raise
 
     def _shorten(self, error: BaseException, text: str) -> None:
