@@ -17,7 +17,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 
 from ruvllm_kernel.commands import CELL_COMMANDS, COMMANDS, EXPAND, command_named, help_text
 from ruvllm_kernel.complete import matcher
-from ruvllm_kernel.expand import expand
+from ruvllm_kernel.expand import expand, mark
 from ruvllm_kernel.options import parse
 from ruvllm_kernel.render import html, plain, summary, visible
 from ruvllm_kernel.session import Session
@@ -49,9 +49,9 @@ class RuvLLMMagics(Magics):
             names = {**self._shell.user_ns, **(local_ns or {})}
             if cell is None:
                 command = command_named(name or "help")
-                return command.run(self.session, parse(expand(rest, names), command.options, f"%ruvllm {name}"))
+                return command.run(self.session, parse(mark(rest, names), command.options, f"%ruvllm {name}"))
             command = command_named(name, CELL_COMMANDS)
-            given = parse(expand(rest, names), (*command.options, EXPAND), f"%%ruvllm {name}")
+            given = parse(mark(rest, names), (*command.options, EXPAND), f"%%ruvllm {name}")
             return command.run(self.session, given.with_body(cell, lambda body: expand(body, names)))
 
     ruvllm.__doc__ = help_text()

@@ -2,7 +2,7 @@
 
 Options stand before the text or after it; what lies between is taken word for word, apostrophes, hash signs and all. A
 tail counts as options only if all of it does, and `--` ends them, so a sentence may mention `--where` unharmed. Quotes
-around a whole text are dropped. JSON values are read by the JSON parser itself and may contain spaces.
+around a whole text are dropped. A JSON value reaches to its closing bracket and may contain spaces.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ruvllm_kernel.expand import Marked
 from ruvllm_mcp.errors import InvalidInputError
 
 WORD = re.compile(r"\S+")
 QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'")
+JSON_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*\"|[][{}]")
 END_OF_OPTIONS = "--"
 DASHES = "Put -- before a text that has such words."
 
@@ -61,9 +63,11 @@ class Given:
         return Given(options, f"{self.text}\n{body}" if self.text else body)
 
 
-def parse(line: str, options: Sequence[Option], where: str) -> Given:
-    """Split `line`. Raises InvalidInputError naming the option and what it takes; `where` is how the user called."""
+def parse(marked: Marked, options: Sequence[Option], where: str) -> Given:
+    """Split a line and write its values out. Raises InvalidInputError naming the option and what it takes; `where` is
+    how the user called."""
     known = {option.name: option for option in options}
+    line = marked.text
     written, position = _options_from(line, 0, known)
     text = line[position:].strip()
     first = WORD.match(text)
@@ -75,7 +79,7 @@ def parse(line: str, options: Sequence[Option], where: str) -> Given:
         tail, start = _tail(text, known)
         written += tail
         text = text[:start].rstrip()
-    return Given(_values(written, where), _unquoted(text))
+    return Given(_values(written, where, marked.filled), marked.filled(_unquoted(text)))
 
 
 def _options_from(line: str, position: int, known: Mapping[str, Option]) -> tuple[list[Written], int]:
@@ -106,10 +110,10 @@ def _tail(text: str, known: Mapping[str, Option]) -> tuple[list[Written], int]:
     return [], len(text)
 
 
-def _values(written: Sequence[Written], where: str) -> dict[str, Any]:
+def _values(written: Sequence[Written], where: str, filled: Callable[[str], str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for option, raw in written:
-        value = _value(option, raw, where)
+        value = _value(option, None if raw is None else filled(raw), where)
         if option.repeated:
             values[option.key] = [*values.get(option.key, []), value]
         elif option.key in values:
@@ -141,14 +145,21 @@ def _raw_value(line: str, position: int) -> tuple[str | None, int]:
         return None, position
     start = word.start()
     if line[start] in "{[":
-        try:
-            _, end = json.JSONDecoder().raw_decode(line, start)
-            return line[start:end], end
-        except (ValueError, RecursionError):
-            return line[start:], len(line)
+        end = _closing_bracket(line, start)
+        return line[start:end], end
     if (quoted := QUOTED.match(line, start)) and (quoted.end() == len(line) or line[quoted.end()].isspace()):
         return _unescaped(quoted), quoted.end()
     return word[0], word.end()
+
+
+def _closing_bracket(line: str, start: int) -> int:
+    """Behind the bracket that closes the one at `start`, those in JSON strings left out; the line's end if none does."""
+    depth = 0
+    for token in JSON_TOKEN.finditer(line, start):
+        depth += (token[0] in "{[") - (token[0] in "}]")
+        if depth == 0:
+            return token.end()
+    return len(line)
 
 
 def _unquoted(text: str) -> str:

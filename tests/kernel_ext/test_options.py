@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from ruvllm_kernel.commands import COMMANDS, EXPAND
-from ruvllm_kernel.options import Given, parse
+from ruvllm_kernel.expand import mark
+from ruvllm_kernel.options import Given, Option
+from ruvllm_kernel.options import parse as parse_marked
 from ruvllm_mcp.errors import InvalidInputError
 
 SEARCH = COMMANDS["search"].options
 ADD = COMMANDS["add"].options
 FEEDBACK = COMMANDS["feedback"].options
+
+
+def parse(line: str, options: tuple[Option, ...], called: str, **names: object) -> Given:
+    return parse_marked(mark(line, names), options, called)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +91,22 @@ def test_cell_body_is_the_text_below_the_line() -> None:
     given = parse("--expand Title", (*ADD, EXPAND), "%%ruvllm add")
     assert given.with_body("{x}\n", lambda body: body.replace("{x}", "1")) == Given({}, "Title\n1")
     assert Given({}, "").with_body("{x}\n", str.upper) == Given({}, "{x}")
+
+
+def test_values_fill_options_and_text_and_never_become_options() -> None:
+    given = parse(
+        "--where {wanted} -k {n + 1} --namespace {ns} {text} --mode vector",
+        SEARCH,
+        "%ruvllm search",
+        wanted={"a": "}"},
+        n=2,
+        ns="my own",
+        text='-k 9 "quoted" {n} --mode lexical',
+    )
+    options = {"where": {"a": "}"}, "k": 3, "namespace": ["my own"], "mode": "vector"}
+    assert given == Given(options, '-k 9 "quoted" {n} --mode lexical')
+
+
+def test_values_inside_json() -> None:
+    given = parse('--where {"a": "{word}", "b": {n}, "c": {items}} x', SEARCH, "", word="w", n=3, items=[1, "]"])
+    assert given == Given({"where": {"a": "w", "b": 3, "c": [1, "]"]}}, "x")
