@@ -153,7 +153,7 @@ def _raw_value(line: str, position: int) -> tuple[str | None, int]:
 
 
 def _closing_bracket(line: str, start: int) -> int:
-    """Behind the bracket that closes the one at `start`, those in JSON strings left out; the line's end if none does."""
+    """Behind the bracket that closes the one at `start`, those in strings left out; the line's end if none does."""
     depth = 0
     for token in JSON_TOKEN.finditer(line, start):
         depth += (token[0] in "{[") - (token[0] in "}]")
