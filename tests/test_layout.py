@@ -26,6 +26,7 @@ FLOORS = {
     "routing": 5,
     "llm": 6,
     "engine": 7,
+    "ingest": 8,
     "qe": 8,
     "cli": 9,
     "http": 9,
