@@ -73,4 +73,17 @@ int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size
                    const int64_t *offsets, size_t docs, int32_t *scratch, float *scores, const volatile int *cancel);
 size_t rv_maxsim_scratch(size_t count, size_t dims);
 
+/* BERT's uncased WordPiece. `rv_wordpiece_build` lays a vocabulary into rv_wordpiece_size(pieces) bytes of `memory`
+ * (8-aligned): piece i is the i-th of `strings`, each a 64-bit length and its UTF-8 bytes as a GGUF file has them, with
+ * U+2581 before those that begin a word. `strings` must outlive it. Returns 0 if they run past `bytes` or lack one of
+ * [PAD] [UNK] [CLS] [SEP] [MASK]; pieces over 255 bytes are never found. */
+size_t rv_wordpiece_size(size_t pieces);
+int rv_wordpiece_build(void *memory, const uint8_t *strings, size_t bytes, size_t pieces);
+
+/* The ids of `texts` UTF-8 texts that follow one another in `text`, text i ending before ends[i] (ascending); its ids end
+ * before id_ends[i]. `ids` holds ends[texts - 1] numbers: no text has more ids than bytes. Bytes that are no UTF-8 are
+ * left out, as control characters are. */
+void rv_wordpiece_encode(const void *memory, const uint8_t *text, const int64_t *ends, size_t texts, int32_t *ids,
+                         int64_t *id_ends);
+
 #endif

@@ -12,16 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import Encoded, FloatArray, TokenVectors
 from ruvllm_mcp.embed.windows import Window, windows_of
-from ruvllm_mcp.embed.wordpiece import WordPiece
+from ruvllm_mcp.embed.wordpiece import Ids, WordPiece
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
 from ruvllm_mcp.formats.quants import dequantize_q8_0
-
-Ids = npt.NDArray[np.int32]
 
 WEIGHTS = Path(__file__).parent / "weights" / "minilm-q8_0.gguf"
 WINDOW, OVERLAP = 254, 64
@@ -43,17 +40,17 @@ class MiniLM:
         self.dim = int(file.value("bert.embedding_length", int))
         self.fingerprint = f"minilm/1:{file.value('ruvllm.digest', str)}"
         self._tokenizer = WordPiece(file.value("tokenizer.ggml.tokens", Strings))
-        self._network = _Network(file, len(self._tokenizer.ids))
+        self._network = _Network(file, self._tokenizer.size)
         mean = file.value("ruvllm.token_mean", np.ndarray)
         if mean.shape != (self.dim,):
             raise ModelError(f"{path}: the token mean has shape {mean.shape}, wanted ({self.dim},).", "Make it anew.")
         self._mean = mean.astype(np.float32)
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text))
+        return len(self._tokenizer.encode([text])[0])
 
     def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
-        ids = [self._tokenizer.encode(text) for text in texts]
+        ids = self._tokenizer.encode(texts)
         sums = np.zeros((len(texts), self.dim), np.float32)
         parts: list[list[tuple[Window, FloatArray]]] = [[] for _ in texts]
         for group in _passes(ids):
@@ -70,7 +67,7 @@ class MiniLM:
 
     def hidden_states(self, texts: Sequence[str]) -> list[FloatArray]:
         """The last hidden states of each text's first window, float32 (t, d): word pieces alone, not centred."""
-        rows = [self._framed(self._tokenizer.encode(text)[:WINDOW]) for text in texts]
+        rows = [self._framed(ids[:WINDOW]) for ids in self._tokenizer.encode(texts)]
         return [hidden[1:-1] for hidden in self._network.hidden(rows)]
 
     def _framed(self, ids: Ids) -> Ids:

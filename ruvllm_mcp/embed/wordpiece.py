@@ -1,4 +1,4 @@
-"""BERT's uncased tokenizer: text to the ids of word pieces, as Hugging Face `tokenizers` gives them.
+"""BERT's uncased tokenizer, run in C: text to the ids of word pieces, as Hugging Face `tokenizers` gives them.
 
 Clean (control characters out, every white space a blank), decompose (NFD) and drop accents, lower-case, split at white
 space, around punctuation and around each Chinese character; then cut each word greedily into the longest pieces of the
@@ -7,107 +7,49 @@ vocabulary, or give [UNK] where that fails. Special tokens written out in a text
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from ruvllm_mcp.errors import ModelError
+from ruvllm_mcp.formats.gguf import Strings
+from ruvllm_mcp.native.lib import nogil, nogil_ffi
 
 Ids = npt.NDArray[np.int32]
 
 WORD_START = "\u2581"
 """Marks a piece that begins a word in a GGUF vocabulary; BERT's own files mark the others instead, by `##`."""
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-LONGEST_WORD = 100
-"""Characters; a longer word is one [UNK]."""
-CHINESE = (
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),
-    (0x2F800, 0x2FA1F),
-)
 
 
 class WordPiece:
-    """The tokenizer of one vocabulary. `pieces[i]` is piece i as GGUF writes it. Thread-safe."""
+    """The tokenizer of one vocabulary, `pieces` as GGUF writes them. Thread-safe. Raises ModelError if not BERT's."""
 
-    def __init__(self, pieces: Sequence[str]) -> None:
-        self.ids = {piece: place for place, piece in enumerate(pieces)}
-        self.unknown, self.start, self.end = (self.ids[name] for name in ("[UNK]", "[CLS]", "[SEP]"))
-        self._longest = max(map(len, pieces))
-        self._special = re.compile("|".join(re.escape(name) for name in SPECIAL))
+    def __init__(self, pieces: Strings) -> None:
+        self.size = len(pieces)
+        self._strings = nogil_ffi.from_buffer("uint8_t[]", pieces.buffer)
+        self._memory = np.empty(-(-int(nogil.rv_wordpiece_size(self.size)) // 8), np.uint64)
+        self._vocabulary = nogil_ffi.from_buffer(self._memory)
+        if not nogil.rv_wordpiece_build(self._vocabulary, self._strings, len(self._strings), self.size):
+            raise ModelError("The vocabulary is not one of BERT.", "Use a file made by make_minilm.py.")
+        self.start, self.end = (int(self.encode([name])[0][0]) for name in ("[CLS]", "[SEP]"))
 
-    def encode(self, text: str) -> Ids:
-        """The ids of `text`, int32 (t,), without [CLS] and [SEP] around them; t may be 0 (blank text)."""
-        ids: list[int] = []
-        place = 0
-        for found in self._special.finditer(text):
-            ids += self._plain(text[place : found.start()])
-            ids.append(self.ids[found.group()])
-            place = found.end()
-        return np.array(ids + self._plain(text[place:]), np.int32)
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The ids of each text, int32 (t,), without [CLS] and [SEP] around them; t may be 0 (blank text).
 
-    def _plain(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for word in _words(text):
-            ids += self._pieces(word)
-        return ids
-
-    def _pieces(self, word: str) -> list[int]:
-        if len(word) > LONGEST_WORD:
-            return [self.unknown]
-        ids: list[int] = []
-        place, mark = 0, WORD_START
-        while place < len(word):
-            for end in range(min(len(word), place + self._longest), place, -1):
-                piece = self.ids.get(mark + word[place:end])
-                if piece is not None:
-                    break
-            else:
-                return [self.unknown]
-            ids.append(piece)
-            place, mark = end, ""
-        return ids
-
-
-def _words(text: str) -> Iterator[str]:
-    cleaned = "".join(map(_clean, text))
-    plain = "".join(map(_lower, unicodedata.normalize("NFD", cleaned)))
-    for word in plain.split(" "):
-        start = 0
-        for place, character in enumerate(word):
-            if _is_punctuation(character):
-                yield from filter(None, (word[start:place], character))
-                start = place + 1
-        if start < len(word):
-            yield word[start:]
-
-
-@lru_cache(4096)
-def _clean(character: str) -> str:
-    if character in "\t\n\r":
-        return " "
-    category = unicodedata.category(character)
-    if category in ("Cc", "Cf", "Co", "Cs") or character == "\ufffd":
-        return ""
-    if character.isspace():
-        return " "
-    point = ord(character)
-    return f" {character} " if any(low <= point <= high for low, high in CHINESE) else character
-
-
-@lru_cache(4096)
-def _lower(character: str) -> str:
-    return "" if unicodedata.category(character) == "Mn" else character.lower()
-
-
-@lru_cache(4096)
-def _is_punctuation(character: str) -> bool:
-    is_ascii_symbol = character.isascii() and character.isprintable() and not character.isalnum() and character != " "
-    return is_ascii_symbol or unicodedata.category(character).startswith("P")
+        Lone surrogates, which no encoding can carry, are left out.
+        """
+        raw = [text.encode("utf-8", "ignore") for text in texts]
+        ends = np.cumsum([len(part) for part in raw], dtype=np.int64)
+        ids = np.empty(ends[-1] if raw else 0, np.int32)
+        id_ends = np.empty(len(raw), np.int64)
+        nogil.rv_wordpiece_encode(
+            self._vocabulary,
+            b"".join(raw),
+            nogil_ffi.from_buffer("int64_t[]", ends),
+            len(raw),
+            nogil_ffi.from_buffer("int32_t[]", ids, require_writable=True),
+            nogil_ffi.from_buffer("int64_t[]", id_ends, require_writable=True),
+        )
+        return [part.copy() for part in np.split(ids, id_ends)[:-1]]
