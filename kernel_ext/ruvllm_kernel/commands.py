@@ -108,7 +108,8 @@ def _delete(session: Session, given: Given) -> None:
     """Delete every id or, if one is unknown, none."""
     unwanted = list(dict.fromkeys(_ids_of(given, "delete")))
     session.run(lambda llm: _deleted(llm, unwanted))
-    print("Deleted memory " + ", ".join(map(str, unwanted)) + ".")
+    named = ", ".join(map(str, unwanted))
+    print(f"Deleted memory {named}." if len(unwanted) == 1 else f"Deleted {len(unwanted)} memories: {named}.")
 
 
 async def _deleted(llm: RuvLLM, unwanted: Sequence[int]) -> None:

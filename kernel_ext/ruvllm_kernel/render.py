@@ -7,6 +7,7 @@ HTML takes its colours from the page, so it suits light and dark themes, and rea
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 import unicodedata
@@ -17,6 +18,7 @@ from typing import Any
 from ruvllm_kernel.views import Block, Body, Fields, Grid, Line, Memories, Row, clipped, view
 
 FOLDED_CHARACTERS = 600
+INDENTED = re.compile(r"\n[ \t]+\S")
 CONTENT_LINES = 3
 NARROWEST, WIDEST = 40, 110
 _STYLE = """<style>
@@ -27,6 +29,7 @@ border:0;border-bottom:1px solid rgba(128,128,128,.25)!important;background:none
 .ruvllm th{font-weight:600;opacity:.7;white-space:nowrap}
 .ruvllm .n{font-variant-numeric:tabular-nums;white-space:nowrap;text-align:right!important}
 .ruvllm .t{white-space:pre-wrap;overflow-wrap:anywhere}
+.ruvllm .c{font-family:var(--jp-code-font-family,monospace)}
 .ruvllm .m{opacity:.65;font-size:12px;overflow-wrap:anywhere;margin:.2em 0}
 .ruvllm .m span{margin-right:1em}
 .ruvllm .b{height:3px;border-radius:2px;background:currentColor;opacity:.4;margin:.3em 0 0 auto}
@@ -69,7 +72,7 @@ def _html_block(block: Block) -> str:
         case Line(text):
             return f'<div class="m">{_escaped(text)}</div>'
         case Body(text):
-            return f'<div class="t" dir="auto">{_escaped(text)}</div>'
+            return _html_text(text)
         case Fields(rows):
             return _table("", [f"<th>{_escaped(name)}</th>{_cell('t', _escaped(value))}" for name, value in rows])
         case Grid(header, rows):
@@ -88,11 +91,17 @@ def _html_memory(row: Row) -> str:
         why = " · ".join(f"{name} {value}" for name, value in row.why)
         score = f'<td class="n" title="{_escaped(why)}">{_escaped(row.score)}{bar}</td>'
     notes = "".join(f"<span>{_escaped(name)}: {_escaped(value)}</span> " for name, value in row.notes)
-    shown = f'<div class="t" dir="auto">{_escaped(row.content)}</div>'
+    shown = _html_text(row.content)
     if len(row.content) > FOLDED_CHARACTERS:
-        start = _escaped(row.content[: FOLDED_CHARACTERS // 2])
+        start = _escaped(row.content[: FOLDED_CHARACTERS // 4])
         shown = f'<details><summary class="t" dir="auto">{start}…</summary>{shown}</details>'
     return _cell("n", str(row.id)) + score + _cell("", shown + f'<div class="m">{notes}</div>' * bool(notes))
+
+
+def _html_text(text: str) -> str:
+    """A text word for word; one with indented lines is taken for code and set in fixed width."""
+    style = "t c" if INDENTED.search(text) else "t"
+    return f'<div class="{style}" dir="auto">{_escaped(text)}</div>'
 
 
 def _table(header: str, rows: Iterable[str]) -> str:
