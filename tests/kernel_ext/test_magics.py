@@ -207,6 +207,10 @@ def test_results_are_displayed_as_tables_with_text_twins(shell: Shell) -> None:
     shown, _ = shell.ipython.display_formatter.format(hits)
     assert "<table>" in shown["text/html"]
     assert shown["text/plain"].startswith("1 memory for “retries”")
+    stats, _ = shell.ipython.display_formatter.format(shell.run("%ruvllm stats"))
+    rows = [line.split() for line in stats["text/plain"].splitlines()]
+    assert ["memories", "1"] in rows
+    assert ["search_memory", "1", "0"] in [row[:3] for row in rows]
     nested, _ = shell.ipython.display_formatter.format([hits, MemoryId(3)])
     assert nested["text/plain"].startswith("[<MemoryHits: 1 memory for “retries”")
     assert nested["text/plain"].endswith(" 3]")

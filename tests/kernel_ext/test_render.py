@@ -139,6 +139,11 @@ def test_long_content_is_folded_in_html_and_whole_inside() -> None:
     assert content.strip() in Reader(html(hits(result(content)))).text
 
 
+def test_code_is_set_in_fixed_width_and_prose_is_not() -> None:
+    assert 'class="t c"' in html(hits(result("def f():\n    return 1")))
+    assert 'class="t c"' not in html(hits(result("One line.\nAnother line.")))
+
+
 def test_answer_comes_whole_before_its_sources() -> None:
     text = "line one\n\n    indented " + "long " * 60
     answer = QueryResponse(text, 0.5, "extractive", "extractive", (result("source"),), 9, 2.0, "r1", Usage(1, 1), 0.0)
