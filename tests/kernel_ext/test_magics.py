@@ -178,6 +178,12 @@ def test_bad_input_is_one_clear_line(shell: Shell, capsys: pytest.CaptureFixture
     assert said in printed[0]
 
 
+@pytest.mark.parametrize("line", ["get", "frob", ""])
+def test_a_cell_that_cannot_be_says_which_can(shell: Shell, line: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"%%ruvllm has no command '{line}'. It takes add, search, query, context"):
+        shell.run(f"%%ruvllm {line}\n1")
+
+
 def test_error_line_is_red_unless_colours_are_off(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     shell.ipython.colors = "linux"
     shell.ipython.run_cell("%ruvllm get 999")
