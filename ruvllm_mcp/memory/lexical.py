@@ -165,6 +165,10 @@ class Postings:
             self._settle()
         return self.segments
 
+    def whole(self) -> Segment:
+        """Everything as one segment."""
+        return self._merged(self.settled())
+
     def ask(self, terms: TermArray, lengths: FloatArray, keep: npt.NDArray[np.uint8], kept: int, mean: float) -> Asked:
         """A question of distinct `terms` to the `kept` rows that `keep` (n,) marks, whose mean length is `mean`."""
         segments = self.settled() if len(self._live) > 64 else [*self.segments, *self._live_segment()]

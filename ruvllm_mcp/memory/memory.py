@@ -22,13 +22,13 @@ import numpy as np
 
 from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
-from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer
+from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer, upkeep
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import Question
 from ruvllm_mcp.memory.filters import compile_filter
 from ruvllm_mcp.memory.lexical import TermArray, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
-from ruvllm_mcp.memory.replica import Replica
+from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.searching import Collection, Ranked, rank
 from ruvllm_mcp.memory.sqlite import SqliteStore
 from ruvllm_mcp.memory.store import Draft, Store
@@ -38,7 +38,6 @@ from ruvllm_mcp.types import Link, MemoryId, MemoryRecord, MemoryResult, NewMemo
 MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a method
 MODES = ("hybrid", "vector", "lexical")
 UNSET: Any = object()
-EMBED_AT_ONCE = 64
 COMPARE_AT_ONCE = 64
 
 
@@ -60,8 +59,8 @@ class Memory:
         self._store: Store = SqliteStore(Path(path))
         self._make_embedder = embedder
         self._embedder: Embedder | None = None
-        self._replica: Replica | None = None
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._live = LiveReplica(self._store, Path(path), lambda: self.embedder)
         self._access = AccessLog(self._store)
 
     @property
@@ -111,8 +110,8 @@ class Memory:
 
     def _near_duplicates(self, drafts: Sequence[Draft]) -> Sequence[Sequence[int]]:
         """For each freshly embedded draft, ids in its namespace that say nearly the same, most similar first."""
-        with self._lock:
-            replica = self._current()
+        with self._live.lock:
+            replica = self._live.current()
             now = time.time()
             return [
                 () if draft.embedding is None else replica.near(draft.embedding.vector, draft.namespace, now)
@@ -139,8 +138,8 @@ class Memory:
         asked, question = self._question(query, teacher)
         taught = teacher.taught(asked, spaces) if teacher is not None and mode == "hybrid" else {}
         now = time.time()
-        with self._lock:
-            replica = self._current()
+        with self._live.lock:
+            replica = self._live.current()
             scope = replica.scope(spaces, now)
             marks, kept = scope.keep.rows, scope.kept
             if keep is not None:
@@ -182,33 +181,10 @@ class Memory:
             if (record := records.get(item)) is not None
         )
 
-    def _current(self) -> Replica:
-        """The replica, after taking in every change committed so far. The lock is held."""
-        fingerprint = self.embedder.fingerprint
-        if self._replica is None:
-            self._replica = Replica(self.embedder.dim)
-        if self._store.sequence() != self._replica.seq:
-            self._catch_up(self._replica, fingerprint)
-        return self._replica
-
-    def _catch_up(self, replica: Replica, fingerprint: str) -> None:
-        replica.apply(self._store.changes(replica.seq, fingerprint))
-        if replica.unembedded and self.reembed(EMBED_AT_ONCE):
-            replica.apply(self._store.changes(replica.seq, fingerprint))
-
-    def reembed(self, limit: int = 2**31) -> int:
-        """Embeds up to `limit` memories that this embedder has not seen (another one wrote them); returns how many.
-        Until then they are found by their words only."""
-        done = 0
-        while done < limit:
-            batch = self._store.unembedded(self.embedder.fingerprint, min(drafting.BATCH, limit - done))
-            if not batch:
-                break
-            made = drafting.embeddings([content for _, _, content in batch], self.embedder)
-            rows = {number: (key, item) for (number, key, _), item in zip(batch, made, strict=True)}
-            self._store.store_embeddings(rows, self.embedder.fingerprint)
-            done += len(batch)
-        return done
+    def reembed(self) -> int:
+        """Embeds every memory that this embedder has not seen (another one wrote them); returns how many. A search
+        does it for the first few by itself; until then the others are found by their words only."""
+        return upkeep.reembed(self._store, self.embedder)
 
     def context(self, query: str, max_tokens: int, k: int = 50, **search: Any) -> tuple[packing.Packed, Found]:
         """The best memories packed into at most `max_tokens` of the embedder's tokens, without repetition; `search`
@@ -340,8 +316,9 @@ class Memory:
         return self.add(list(islice((item for item in read if item is not None), checks.MAX_ITEMS + 1)))
 
     def close(self) -> None:
-        """Writes what was only noted (access counts) and frees the files."""
+        """Writes what was only noted (access counts, the index of a large store) and frees the files."""
         self._access.flush()
+        self._live.close()
         self._store.close()
 
 

@@ -104,7 +104,15 @@ def trajectories_and_feedback(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema, trajectories_and_feedback)
+def identity(connection: sqlite3.Connection) -> None:
+    """A name for the store, so that an index made for another one (or for a backup of this one) is told apart; and an
+    index that finds terms of an older analysis without reading all."""
+    connection.execute("CREATE TABLE identity (value TEXT NOT NULL)")
+    connection.execute("INSERT INTO identity VALUES (lower(hex(randomblob(16))))")
+    connection.execute("CREATE INDEX terms_by_analysis ON terms (analysis)")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema, trajectories_and_feedback, identity)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -115,12 +123,12 @@ def version_of(connection: sqlite3.Connection) -> int:
 def migrate(connection: sqlite3.Connection, now: float) -> list[str]:
     """Takes the steps the store lacks and returns their names. The caller checked that the store is not newer."""
     taken: list[str] = []
-    while True:
+    while version_of(connection) < len(STEPS):
         connection.execute("BEGIN IMMEDIATE")
         try:
             done = version_of(connection)
-            if done >= len(STEPS):
-                return taken
+            if done >= len(STEPS):  # another process was quicker
+                break
             if done == 0:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL)")
@@ -133,3 +141,4 @@ def migrate(connection: sqlite3.Connection, now: float) -> list[str]:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+    return taken

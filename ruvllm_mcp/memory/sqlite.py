@@ -19,13 +19,15 @@ from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
 from ruvllm_mcp.memory.connection import Connections
-from ruvllm_mcp.memory.store import Change, Changes, Draft, Embedding
+from ruvllm_mcp.memory.store import Change, Changes, Draft, Embedding, Text
 from ruvllm_mcp.types import Link, MemoryRecord
 
 FILE_NAME = "memory.db"
 _RECORD = """SELECT m.id, m.content, m.metadata, n.name, m.kind, m.importance, m.source, m.client, m.created_at,
     m.updated_at, m.expires_at, a.accessed_at, coalesce(a.count, 0)
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id LEFT JOIN access a ON a.memory_id = m.id"""
+_TEXT = "SELECT m.id, m.content_hash, m.content, m.metadata FROM memories m"
+BATCH = 5_000
 _CHANGE = """SELECT m.id, n.name, m.source || char(31) || coalesce(json_extract(m.metadata, '$.session'), ''),
 m.importance,
     m.created_at, m.expires_at, t.analysis, t.postings, v.vector, k.ids
@@ -46,17 +48,23 @@ class SqliteStore:
         with self._connections.read() as connection:
             return int(connection.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0])
 
-    def changes(self, since: int, embedder: str) -> Changes:
+    def identity(self) -> str:
+        with self._connections.read() as connection:
+            return str(connection.execute("SELECT value FROM identity").fetchone()[0])
+
+    def changes(self, since: int, embedder: str) -> Iterator[Changes]:
         with self._connections.read() as connection:
             connection.execute("BEGIN")
             try:
                 seq = connection.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0]
                 parameters = {"since": since, "embedder": _embedder_id(connection, embedder)}
-                changed = [Change(*row) for row in connection.execute(_CHANGE, parameters)]
-                gone = connection.execute("SELECT memory_id FROM tombstones WHERE seq > ?", (since,)).fetchall()
+                rows = connection.execute(_CHANGE, parameters)
+                while batch := [Change(*row) for row in rows.fetchmany(BATCH)]:
+                    yield Changes(since, batch)
+                gone = connection.execute("SELECT memory_id FROM tombstones WHERE seq > ?", (since,)) if since else ()
+                yield Changes(seq, (), [row[0] for row in gone])
             finally:
-                connection.execute("COMMIT")
-        return Changes(seq, changed, [row[0] for row in gone])
+                connection.execute("ROLLBACK")
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
         with self._connections.write() as connection:
@@ -138,11 +146,25 @@ class SqliteStore:
                 if is_current:
                     _write_embedding(connection, memory_id, embedding, number)
 
-    def unembedded(self, embedder: str, limit: int) -> list[tuple[int, bytes, str]]:
+    def unembedded(self, embedder: str, limit: int) -> list[Text]:
         with self._connections.read() as connection:
-            query = """SELECT m.id, m.content_hash, m.content FROM memories m WHERE NOT EXISTS (SELECT 1 FROM vectors v
+            query = f"""{_TEXT} WHERE NOT EXISTS (SELECT 1 FROM vectors v
                 WHERE v.memory_id = m.id AND v.embedder_id = ?) ORDER BY m.id LIMIT ?"""
-            return connection.execute(query, (_embedder_id(connection, embedder), limit)).fetchall()
+            return [Text(*row) for row in connection.execute(query, (_embedder_id(connection, embedder), limit))]
+
+    def out_of_date(self, analysis: int, limit: int) -> list[Text]:
+        with self._connections.read() as connection:
+            query = f"{_TEXT} JOIN terms t ON t.memory_id = m.id WHERE t.analysis <> ? LIMIT ?"
+            return [Text(*row) for row in connection.execute(query, (analysis, limit))]
+
+    def store_terms(self, terms: Mapping[int, bytes], analysis: int) -> None:
+        with self._connections.write() as connection:
+            seq = _take_numbers(connection, len(terms))
+            for offset, (memory_id, packed) in enumerate(terms.items()):
+                connection.execute("UPDATE memories SET seq = ? WHERE id = ?", (seq + offset, memory_id))
+                connection.execute(
+                    "UPDATE terms SET analysis = ?, postings = ? WHERE memory_id = ?", (analysis, packed, memory_id)
+                )
 
     def page(
         self,

@@ -6,7 +6,7 @@ reading the changes after the last number it saw, so any number of processes sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,8 +63,19 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Text:
+    """What a memory's derived data is made from. `metadata` is JSON text."""
+
+    id: int
+    content_hash: bytes
+    content: str
+    metadata: str
+
+
+@dataclass(frozen=True)
 class Changes:
-    """What happened after a sequence number, up to `seq`: memories as they are now, in id order, and ids gone."""
+    """Part of what happened after a sequence number: memories as they are now and ids gone. `seq` is how far a reader
+    has come that took in this and all parts before it."""
 
     seq: int
     changed: Sequence[Change]
@@ -79,8 +90,13 @@ class Store(Protocol):
         """The number of the last change. Cheap: asked at every search."""
         ...
 
-    def changes(self, since: int, embedder: str) -> Changes:
-        """All changes after `since`, with vectors of that embedder fingerprint."""
+    def identity(self) -> str:
+        """A name that no other store has, nor this one after a backup was restored into it."""
+        ...
+
+    def changes(self, since: int, embedder: str) -> Iterator[Changes]:
+        """All changes after `since`, ascending in id, with vectors of that embedder fingerprint, in parts of one
+        consistent view; `seq` moves with the last."""
         ...
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
@@ -118,8 +134,16 @@ class Store(Protocol):
         """Adds embeddings by memory id, each with the content hash it was made from; skips memories changed since."""
         ...
 
-    def unembedded(self, embedder: str, limit: int) -> list[tuple[int, bytes, str]]:
-        """(id, content hash, content) of memories this embedder has not seen, oldest first."""
+    def unembedded(self, embedder: str, limit: int) -> list[Text]:
+        """Memories this embedder has not seen, oldest first."""
+        ...
+
+    def out_of_date(self, analysis: int, limit: int) -> list[Text]:
+        """Memories whose terms another version of the analysis made."""
+        ...
+
+    def store_terms(self, terms: Mapping[int, bytes], analysis: int) -> None:
+        """Replaces the index terms of memories."""
         ...
 
     def page(

@@ -1,0 +1,137 @@
+"""The replica that searches use: begun from the snapshot, kept current, and given a graph in the background.
+
+`current()` is the only way to it, under `lock`. When enough rows have no graph, a thread extends the graph over a copy
+of the arrays, saves both as the new snapshot and swaps the replica: searches go on meanwhile, by scan. One process
+builds at a time (a lock file); the others take its snapshot over when they would have built themselves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ruvllm_mcp.embed.base import Embedder
+from ruvllm_mcp.errors import StoreError
+from ruvllm_mcp.memory import hnsw, snapshot, upkeep
+from ruvllm_mcp.memory.index import WORTH_A_GRAPH
+from ruvllm_mcp.memory.replica import Replica
+from ruvllm_mcp.memory.snapshot import Identity
+from ruvllm_mcp.memory.store import Store
+from ruvllm_mcp.native.lib import nogil_ffi
+
+log = logging.getLogger(__name__)
+EMBED_AT_ONCE = 64
+SAVE_AT = 5_000
+DEAD_SHARE = 0.3
+
+
+class LiveReplica:
+    """One process's replica of one store for one embedder. `lock` is held around `current()` and the use of its
+    result."""
+
+    def __init__(self, store: Store, folder: Path, embedder: Callable[[], Embedder]) -> None:
+        self.lock = threading.RLock()
+        self._store, self._folder, self._embedder = store, folder, embedder
+        self._replica: Replica | None = None
+        self._saved_rows = 0
+        self._builder: threading.Thread | None = None
+        self._cancel = nogil_ffi.new("int *", 0)
+
+    def current(self) -> Replica:
+        """The replica, after taking in every change committed so far."""
+        replica = self._replica
+        if replica is None:
+            upkeep.reanalyse(self._store)
+            replica = self._replica = self._opened()
+        if self._store.sequence() != replica.seq:
+            self._follow(replica)
+            if replica.unembedded and upkeep.reembed(self._store, self._embedder(), EMBED_AT_ONCE):
+                self._follow(replica)
+        if self._is_build_due(replica) and (self._builder is None or not self._builder.is_alive()):
+            self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
+            self._builder.start()
+        return replica
+
+    def _identity(self) -> Identity:
+        embedder = self._embedder()
+        return Identity(self._store.identity(), embedder.fingerprint, embedder.dim)
+
+    def _opened(self) -> Replica:
+        identity = self._identity()
+        try:
+            saved = snapshot.load(self._folder, identity, self._store.sequence())
+        except StoreError as error:
+            log.warning("%s", error)
+            saved = None
+        self._saved_rows = len(saved) if saved else 0
+        return saved or Replica(identity.dim)
+
+    def _follow(self, replica: Replica) -> None:
+        for changes in self._store.changes(replica.seq, self._embedder().fingerprint):
+            replica.apply(changes)
+
+    @staticmethod
+    def _is_build_due(replica: Replica) -> bool:
+        return replica.vectors.without_graph > max(WORTH_A_GRAPH, len(replica) // 8)
+
+    def _build(self) -> None:
+        """Runs in its own thread: makes a replica with a graph over all rows, saves it and puts it in place."""
+        try:
+            with (self._folder / "index.lock").open("w") as lock_file:
+                fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not self._swapped_for_saved():
+                    self._build_and_save()
+                    self._swapped_for_saved()
+        except BlockingIOError:
+            log.debug("Another process is building the index.")
+        except (StoreError, OSError) as error:
+            log.warning("The index could not be built: %s", error)
+
+    def _build_and_save(self) -> None:
+        identity = self._identity()
+        base = self._opened()  # not the replica in use: nobody else touches this one
+        if len(base) - base.alive > DEAD_SHARE * max(len(base), 1):
+            base = Replica(identity.dim)
+        self._follow(base)
+        writer = snapshot.Writer(identity.path(self._folder))
+        try:
+            snapshot.write_codes(base, writer)
+            codes = writer.mapped("codes")
+            graph = hnsw.extended(base.graph or hnsw.empty(), codes, base.vectors.scales.rows, self._cancel)
+            if graph is not None:
+                snapshot.save(base, graph, writer, identity, codes_done=True)
+        finally:
+            writer.discard()
+
+    def _swapped_for_saved(self) -> bool:
+        """Takes the saved replica over if that spares building one."""
+        fresh = self._opened()
+        self._follow(fresh)
+        if self._is_build_due(fresh):
+            return False
+        with self.lock:
+            self._follow(fresh)
+            self._replica = fresh
+        return True
+
+    def close(self) -> None:
+        """Stops building; saves the replica if reading it again from the store would be slow."""
+        self._cancel[0] = 1
+        if self._builder is not None:
+            self._builder.join()
+        with self.lock:
+            replica = self._replica
+            if replica is None or len(replica) < self._saved_rows + SAVE_AT:
+                return
+            writer = None
+            try:
+                writer = snapshot.Writer(self._identity().path(self._folder))
+                snapshot.save(replica, replica.graph, writer, self._identity())
+            except (StoreError, OSError) as error:
+                log.warning("The index could not be saved: %s", error)
+            finally:
+                if writer is not None:
+                    writer.discard()

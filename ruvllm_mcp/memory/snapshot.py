@@ -1,0 +1,181 @@
+"""A replica in one file beside the store, mapped at the next opening: `index-<embedder>.snap`.
+
+Arrays lie one after another on 64-byte boundaries, each with its CRC-32; a JSON footer names them, its length and a
+mark end the file. A file is written whole, synced and renamed into place, so it is complete or absent. It is taken
+only if it belongs to this very store, embedder, analysis and format, and is not ahead of the store; otherwise it is
+made anew: everything in it can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.errors import StorageFullError, StoreCorruptError
+from ruvllm_mcp.memory import analysis
+from ruvllm_mcp.memory.hnsw import Graph
+from ruvllm_mcp.memory.index import VectorIndex
+from ruvllm_mcp.memory.lexical import Segment
+from ruvllm_mcp.memory.replica import COLUMNS, Replica
+
+FORMAT = 1
+_MARK = b"RuvLLMsn"
+_ALIGN = 64
+_CHUNK = 1 << 24
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a snapshot must agree with to be of use."""
+
+    store: str
+    embedder: str
+    dim: int
+    analysis: int = analysis.VERSION
+    format: int = FORMAT
+
+    def path(self, folder: Path) -> Path:
+        """Where the snapshot for this embedder lies."""
+        return folder / f"index-{hashlib.blake2b(self.embedder.encode(), digest_size=6).hexdigest()}.snap"
+
+
+class Writer:
+    """Writes the file part by part under a temporary name; `finish` puts it in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._parts: dict[str, Any] = {}
+        self._partial.unlink(missing_ok=True)
+        self._partial.touch(mode=0o600)
+        self._file: BinaryIO = self._partial.open("r+b")
+
+    def write(self, name: str, *pieces: npt.NDArray[Any]) -> None:
+        """Adds an array made of `pieces`, one after another along the first axis."""
+        self._file.write(b"\0" * (-self._file.tell() % _ALIGN))
+        start, crc = self._file.tell(), 0
+        for piece in pieces:
+            data = _bytes(np.ascontiguousarray(piece))
+            for at in range(0, len(data), _CHUNK):
+                crc = zlib.crc32(data[at : at + _CHUNK], crc)
+                self._file.write(data[at : at + _CHUNK])
+        shape = [sum(len(piece) for piece in pieces), *pieces[0].shape[1:]]
+        self._parts[name] = {"dtype": pieces[0].dtype.str, "shape": shape, "start": start, "crc": crc}
+
+    def mapped(self, name: str) -> npt.NDArray[Any]:
+        """An array already written, read-only."""
+        self._file.flush()
+        return _mapped(self._partial, self._parts[name])
+
+    def finish(self, identity: Identity, details: Mapping[str, Any]) -> None:
+        footer = json.dumps({"identity": asdict(identity), "parts": self._parts, **details}).encode()
+        self._file.write(footer)
+        self._file.write(zlib.crc32(footer).to_bytes(4, "little") + len(footer).to_bytes(8, "little") + _MARK)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._path)
+
+    def discard(self) -> None:
+        """Leaves nothing behind, unless finished."""
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def save(replica: Replica, graph: Graph | None, writer: Writer, identity: Identity, codes_done: bool = False) -> None:
+    """Writes all of a replica that nobody changes meanwhile. `graph` may cover its first rows only."""
+    if not codes_done:
+        write_codes(replica, writer)
+    replica.relink()
+    for name in COLUMNS:
+        writer.write(name, replica.rows(name))
+    writer.write("scales", replica.vectors.scales.rows)
+    writer.write("tokens", replica.token_frequency)
+    postings = replica.postings.whole()
+    for name in ("terms", "starts", "rows", "counts"):
+        writer.write(f"postings_{name}", getattr(postings, name))
+    if graph is not None:
+        for name in ("near", "far", "far_at", "levels"):
+            writer.write(f"graph_{name}", getattr(graph, name))
+    details = {"seq": replica.seq, "namespaces": replica.namespaces, "entry": graph.entry if graph else None}
+    writer.finish(identity, details)
+
+
+def write_codes(replica: Replica, writer: Writer) -> None:
+    """The part that a graph is built over, first."""
+    writer.write("codes", replica.vectors.fixed, replica.vectors.recent.rows)
+
+
+def load(folder: Path, identity: Identity, store_seq: int) -> Replica | None:
+    """The replica saved in `folder`, None when there is none of use. Raises StoreCorruptError for a damaged file."""
+    path = identity.path(folder)
+    footer = read_footer(path)
+    if footer is None or footer["identity"] != asdict(identity) or footer["seq"] > store_seq:
+        return None
+    arrays = {name: _mapped(path, part) for name, part in footer["parts"].items()}
+    for name, part in footer["parts"].items():
+        if _crc(arrays[name]) != part["crc"]:
+            raise StoreCorruptError(f"{path} is damaged in {name!r}.", "It is made anew from the store.")
+    graph = None
+    if footer["entry"] is not None:
+        near, far, far_at, levels = (arrays[f"graph_{name}"] for name in ("near", "far", "far_at", "levels"))
+        graph = Graph(near, far, far_at, levels, footer["entry"])
+    replica = Replica(identity.dim, footer["seq"], footer["namespaces"])
+    replica.begin(
+        {name: arrays[name] for name in COLUMNS},
+        VectorIndex(arrays["codes"], np.array(arrays["scales"]), graph),
+        Segment(*(arrays[f"postings_{name}"] for name in ("terms", "starts", "rows", "counts"))),
+        arrays["tokens"],
+    )
+    return replica
+
+
+def read_footer(path: Path) -> dict[str, Any] | None:
+    """What the file says of itself, None when there is no file. Raises StoreCorruptError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 20))
+            tail = file.read(20)
+            length = int.from_bytes(tail[4:12], "little")
+            if tail[12:] != _MARK or length > size - 20:
+                raise StoreCorruptError(f"{path} is not complete.", "It is made anew from the store.")
+            file.seek(size - 20 - length)
+            footer = file.read(length)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageFullError(f"{path} cannot be read ({error}).", "Check the permissions.") from error
+    if zlib.crc32(footer) != int.from_bytes(tail[:4], "little"):
+        raise StoreCorruptError(f"{path} has a damaged footer.", "It is made anew from the store.")
+    read: dict[str, Any] = json.loads(footer)
+    return read
+
+
+def _mapped(path: Path, part: Mapping[str, Any]) -> npt.NDArray[Any]:
+    shape: Sequence[int] = part["shape"]
+    if not np.prod(shape):
+        return np.empty(shape, part["dtype"])
+    mapped: npt.NDArray[Any] = np.memmap(path, part["dtype"], "r", part["start"], tuple(shape)).view(np.ndarray)
+    return mapped
+
+
+def _bytes(values: npt.NDArray[Any]) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _crc(values: npt.NDArray[Any]) -> int:
+    data, crc = _bytes(values), 0
+    for at in range(0, len(data), _CHUNK):
+        crc = zlib.crc32(data[at : at + _CHUNK], crc)
+    return crc
