@@ -80,7 +80,9 @@ class LiveReplica:
     def _build(self) -> None:
         """Runs in its own thread: makes a replica with a graph over all rows, saves it and puts it in place."""
         try:
-            with (self._folder / "index.lock").open("w") as lock_file:
+            lock_path = self._folder / "index.lock"
+            lock_path.touch(mode=0o600)
+            with lock_path.open("r+") as lock_file:
                 fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not self._swapped_for_saved():
                     self._build_and_save()
