@@ -77,8 +77,6 @@ class Selection:
 def find_files(root: Path, target: Path, selection: Selection, skipped: Skipped) -> list[SourceFile]:
     """The files of `target` (a folder at or below `root`) worth reading, in path order."""
     ignores = Ignores.above(root, target)
-    if ignores.leaves_out(target, is_folder=True) if target != root else False:
-        ignores = Ignores().entering(target)  # asked for by name: the rules that leave it out do not count
     found: list[SourceFile] = []
     for path, size in _walk(root, target, ignores, selection, skipped):
         name = path.relative_to(root).as_posix()

@@ -35,6 +35,17 @@ class Ignores:
             ignores = ignores.entering(here)
         return ignores
 
+    @classmethod
+    def leave_out_folder(cls, root: Path, folder: Path) -> bool:
+        """Whether the rules of `root` leave out `folder` or one that holds it."""
+        ignores, here = cls.above(root, root), root
+        for part in folder.relative_to(root).parts:
+            here = here / part
+            if ignores.leaves_out(here, is_folder=True):
+                return True
+            ignores = ignores.entering(here)
+        return False
+
     def entering(self, folder: Path) -> Ignores:
         """These rules with those of the folder's own `.gitignore` in front."""
         file = folder / ".gitignore"

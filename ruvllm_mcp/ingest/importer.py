@@ -23,6 +23,7 @@ import anyio.to_thread
 from ruvllm_mcp.engine.engine import RuvLLM
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.ingest.files import Selection, Skipped, SourceFile, find_files, named_file, read_text
+from ruvllm_mcp.ingest.ignore import Ignores
 from ruvllm_mcp.ingest.languages import PROSE_LANGUAGES
 from ruvllm_mcp.ingest.passages import Passage
 from ruvllm_mcp.ingest.records import read_records
@@ -115,6 +116,19 @@ def _existing(path: Path) -> Path:
     return path.resolve()
 
 
+def _base(folder: Path) -> Path:
+    """What paths are relative to: the repository, or the folder itself when no repository holds it as its own."""
+    root = root_of(folder)
+    return folder if Ignores.leave_out_folder(root, folder) else root
+
+
+def _collection(base: Path) -> str:
+    """The repository's name; that of another folder with a digest of its path, so that two called `docs` stay apart."""
+    if root_of(base) == base:
+        return namespace_of(base)
+    return f"{base.name}~{hashlib.sha256(str(base).encode()).hexdigest()[:6]}"
+
+
 def _unseen(_progress: Progress) -> None:
     return None
 
@@ -125,8 +139,8 @@ class _Import:
     def __init__(self, llm: RuvLLM, target: Path, namespace: str, on_progress: Callable[[Progress], None]) -> None:
         self._llm = llm
         self._target = target
-        self._root = root_of(target if target.is_dir() else target.parent)
-        self._collection = namespace_of(self._root)
+        self._root = _base(target if target.is_dir() else target.parent)
+        self._collection = _collection(self._root)
         self._namespace = namespace
         self._on_progress = on_progress
         self._progress = Progress()

@@ -93,12 +93,6 @@ def test_include_exclude_and_the_bound_on_files(tmp_path: Path) -> None:
         found(tmp_path, max_files=1)
 
 
-def test_a_folder_asked_for_by_name_is_read_though_git_ignores_it(tmp_path: Path) -> None:
-    write(tmp_path, {".gitignore": "out/\n*.tmp.md\n", "out/a.md": "x", "out/.gitignore": "b.md\n", "out/b.md": "x"})
-    assert found(tmp_path)[0] == []
-    assert found(tmp_path, tmp_path / "out")[0] == ["out/a.md"]
-
-
 @pytest.mark.parametrize(
     ("data", "text"),
     [

@@ -104,6 +104,25 @@ async def test_a_folder_of_a_repository_and_the_repository_agree(settings: Setti
         assert counts(await import_path(llm, project)) == {"added": 3, "unchanged": 3}
 
 
+async def test_a_folder_that_its_repository_ignores_is_read_on_its_own(settings: Settings, project: Path) -> None:
+    (project / ".git").mkdir()
+    (project / ".gitignore").write_text("docs/\n")
+    (project / "docs" / "deep").mkdir()
+    (project / "docs" / "deep" / "more.md").write_text("More.")
+    async with RuvLLM(settings) as llm:
+        assert (await import_path(llm, project)).added == 3
+        report = await import_path(llm, project / "docs")
+        assert counts(report) == {"added": 4}
+        assert report.collection.startswith("docs~")
+        assert (await import_path(llm, project / "docs" / "deep")).collection.startswith("deep~")
+        assert {m.metadata["path"] for m in (await everything(llm)).values()} == {
+            "code.py",
+            "guide.md",
+            "deep/more.md",
+            "more.md",
+        }
+
+
 async def test_equal_text_in_two_files_is_two_passages(settings: Settings, project: Path) -> None:
     (project / "docs" / "copy.md").write_text(GUIDE)
     async with RuvLLM(settings) as llm:
