@@ -248,3 +248,24 @@ class Stats(Record):
     feedbacks: int
     rated_questions: int
     operations: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LearnReport(Record):
+    """How one run of a slower loop ended. `kind`: learn or consolidate. `before` and `after`: mean nDCG@10 of the
+    `questions` held back for judging, under the version in force and under the new one; `low` and `high`: the 95 %
+    interval of the mean difference. `retention`: quality of older requests after, as a share of before. `promoted`:
+    whether the new `version` is now in force. `signals`: feedbacks learned from."""
+
+    version: int
+    kind: str
+    promoted: bool
+    questions: int
+    before: float
+    after: float
+    low: float
+    high: float
+    retention: float
+    signals: int
+    patterns: int
+    seconds: float

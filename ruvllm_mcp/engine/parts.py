@@ -74,7 +74,9 @@ class Parts:
         with self._lock:
             if self._sona is None:
                 path, embedder = self._settings.home / FILE_NAME, self.memory.embedder
-                self._sona = SonaEngine(path, embedder.fingerprint, embedder.dim, self.memory.existing)
+                self._sona = SonaEngine(
+                    path, embedder.fingerprint, embedder.dim, self.memory.existing, self.memory.vectors
+                )
             return self._sona
 
     def warm_up(self) -> None:
@@ -161,7 +163,9 @@ class Parts:
     ) -> str:
         ranked, at = found.candidates, time.time()
         names = tuple(ranked.parts)
-        parts = np.stack([ranked.parts[name][:KEPT_CANDIDATES] for name in names], axis=1)
+        parts = np.stack(
+            [ranked.parts[name][:KEPT_CANDIDATES] / ranked.weights.get(name, 1.0) for name in names], axis=1
+        )
         trajectory = Trajectory(
             request_id=new_request_id(at),
             at=at,
@@ -172,6 +176,7 @@ class Parts:
             vector=found.query_vector,
             candidates=Candidates(ranked.ids[:KEPT_CANDIDATES], names, parts.astype(np.float32)),
             shown=tuple(hit.id for hit in shown),
+            version=self.sona.version_for(found.query_vector),
         )
         self.sona.record(trajectory)
         return trajectory.request_id

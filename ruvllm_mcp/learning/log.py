@@ -8,21 +8,17 @@ takes a number in commit order, by which every process catches up. Trajectories 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ruvllm_mcp.errors import NotFoundError, StoreError
-from ruvllm_mcp.learning.associations import NO_COUNTS, Lesson
 from ruvllm_mcp.learning.feedback import Feedback
-from ruvllm_mcp.learning.trajectory import COLUMNS, FloatArray, Trajectory, from_row, to_row
+from ruvllm_mcp.learning.said import INSERT, SINCE, Said, feedback_of, said_of, to_columns
+from ruvllm_mcp.learning.trajectory import COLUMNS, Trajectory, from_row, to_row
 from ruvllm_mcp.memory.connection import translated
 
 KEPT_UNRATED = 10_000
@@ -32,25 +28,6 @@ _PENDING_LIMIT = 1_000
 _RECENT_LIMIT = 64  # feedback mostly speaks of the last searches of the same process
 _BUSY_MS = 30_000
 _INSERT = f"INSERT OR IGNORE INTO trajectories ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"
-_FEEDBACK = """INSERT INTO feedback (request_id, at, client, rating, relevant, irrelevant, correction, correction_id,
-    task_success, question, voted, votes, counts, shown, right) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, f.question, f.voted, f.votes, f.counts,
-    f.shown, f.right FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
-
-
-@dataclass(frozen=True)
-class Said:
-    """One feedback as learning takes it in. `seq` numbers feedback in commit order; `votes`: memory id → [-1, 1];
-    `question`: the number of the feedback that first rated this same question, None when this one did."""
-
-    seq: int
-    request_id: str
-    client: str
-    fingerprint: str
-    vector: FloatArray
-    question: int | None
-    votes: Mapping[int, float]
-    lesson: Lesson
 
 
 class TrajectoryLog:
@@ -69,7 +46,7 @@ class TrajectoryLog:
 
     def record(self, trajectory: Trajectory) -> None:
         """Write a trajectory, or keep it for the next call when another process is writing. Never waits."""
-        with self._use() as connection:
+        with self.use() as connection:
             self._recent[trajectory.request_id] = trajectory
             if len(self._recent) > _RECENT_LIMIT:
                 del self._recent[next(iter(self._recent))]
@@ -83,7 +60,7 @@ class TrajectoryLog:
 
     def get(self, request_id: str) -> Trajectory:
         """The trajectory of a request. Raises NotFoundError when it is unknown or has made room for newer ones."""
-        with self._use() as connection:
+        with self.use() as connection:
             self._flush(connection)
             if request_id in self._recent:
                 return self._recent[request_id]
@@ -96,48 +73,41 @@ class TrajectoryLog:
             )
         return from_row(row)
 
-    def add(
-        self,
-        request_id: str,
-        feedback: Feedback,
-        votes: Mapping[int, float],
-        question: int | None,
-        lesson: Lesson,
-        at: float,
-    ) -> int:
-        """Write one feedback and return its number. Raises StoreBusyError when another process writes for too long."""
-        row = _feedback_row(request_id, feedback, votes, question, lesson, at)
-        with self._use() as connection, _waiting(connection):
-            return int(connection.execute(_FEEDBACK, row).lastrowid or 0)
+    def add(self, said: Said, feedback: Feedback, at: float) -> int:
+        """Write one feedback and return the number it got (that in `said` is not looked at). Raises StoreBusyError when
+        another process writes for too long."""
+        row = to_columns(said, feedback, at)
+        with self.use() as connection, _waiting(connection):
+            return int(connection.execute(INSERT, row).lastrowid or 0)
 
     def since(self, seq: int) -> list[Said]:
         """Feedback numbered above `seq`, in order."""
-        with self._use() as connection:
-            return [_said(row) for row in connection.execute(_SINCE, (seq,))]
+        with self.use() as connection:
+            return [said_of(row) for row in connection.execute(SINCE, (seq,))]
 
     def feedbacks(self) -> list[tuple[str, Feedback]]:
         """Every feedback as it was given, with its request id, in order."""
         query = """SELECT request_id, rating, relevant, irrelevant, correction, correction_id, task_success, client
             FROM feedback ORDER BY seq"""
-        with self._use() as connection:
-            return [(row[0], _feedback(row[1:])) for row in connection.execute(query)]
+        with self.use() as connection:
+            return [(row[0], feedback_of(row[1:])) for row in connection.execute(query)]
 
     def marker(self) -> int:
         """A number that changes whenever another connection has written to the store. A few microseconds."""
-        with self._use() as connection:
+        with self.use() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def recent(self, limit: int, *, only_rated: bool = False) -> list[Trajectory]:
         """The newest trajectories, newest first."""
         rated = "WHERE EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)" if only_rated else ""
-        with self._use() as connection:
+        with self.use() as connection:
             self._flush(connection)
             query = f"SELECT {COLUMNS} FROM trajectories t {rated} ORDER BY request_id DESC LIMIT ?"
             return [from_row(row) for row in connection.execute(query, (limit,))]
 
     def counts(self) -> dict[str, int]:
         """How many trajectories and feedbacks are kept."""
-        with self._use() as connection:
+        with self.use() as connection:
             self._flush(connection)
             trajectories = connection.execute("SELECT count(*) FROM trajectories").fetchone()[0]
             return {
@@ -147,7 +117,7 @@ class TrajectoryLog:
 
     def close(self) -> None:
         """Write what was kept back and free the file; further calls are StoreErrors."""
-        with self._use() as connection:
+        with self.use() as connection:
             try:
                 self._flush(connection)
             finally:
@@ -157,7 +127,20 @@ class TrajectoryLog:
     _closed = False
 
     @contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that commits at the end, or leaves no trace when anything inside raises."""
+        with self.use() as connection, _waiting(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """The connection, to this caller alone."""
         with translated(self._path), self._lock:
             if self._closed:
                 raise StoreError(f"{self._path} was closed.", "Open it again.")
@@ -195,47 +178,3 @@ def _prune(connection: sqlite3.Connection) -> None:
             ORDER BY request_id DESC LIMIT -1 OFFSET ?)""",
             (kept,),
         )
-
-
-def _feedback_row(
-    request_id: str, feedback: Feedback, votes: Mapping[int, float], question: int | None, lesson: Lesson, at: float
-) -> tuple[Any, ...]:
-    return (
-        request_id,
-        at,
-        feedback.client,
-        feedback.rating,
-        json.dumps(feedback.relevant),
-        json.dumps(feedback.irrelevant),
-        feedback.correction,
-        feedback.correction_id,
-        feedback.task_success,
-        question,
-        np.array(list(votes), "<i8").tobytes(),
-        np.array(list(votes.values()), "<f8").tobytes(),
-        lesson.counts.astype("<f4").tobytes() if lesson.counts.any() else b"",
-        lesson.shown,
-        lesson.right,
-    )
-
-
-def _said(row: Sequence[Any]) -> Said:
-    seq, request_id, client, fingerprint, vector, question, voted, votes, counts, shown, right = row
-    table = np.frombuffer(counts, "<f4").reshape(4, -1) if counts else NO_COUNTS
-    return Said(
-        seq,
-        request_id,
-        client,
-        fingerprint,
-        np.frombuffer(vector, "<f4"),
-        question,
-        dict(zip(np.frombuffer(voted, "<i8").tolist(), np.frombuffer(votes, "<f8").tolist(), strict=True)),
-        Lesson(table, shown, right),
-    )
-
-
-def _feedback(row: Sequence[Any]) -> Feedback:
-    rating, relevant, irrelevant, correction, correction_id, success, client = row
-    succeeded = None if success is None else bool(success)
-    ids = (tuple(json.loads(relevant)), tuple(json.loads(irrelevant)))
-    return Feedback(rating, *ids, correction, correction_id, succeeded, client)

@@ -1,41 +1,104 @@
 """SONA, the self-optimising part: what searches leave behind goes in, what feedback taught comes out.
 
 Implements memory's `Teacher`. One engine per process and embedder; several processes on one store learn from each
-other, because each takes in the log's feedback in its commit order before it answers.
+other, because each takes in the log's feedback in its commit order, and the version in force, before it answers. The
+instant loop acts in `feedback`, the background loop in `learn`, the deep one in `consolidate`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ruvllm_mcp.errors import NotFoundError
-from ruvllm_mcp.learning.associations import Associations
+from ruvllm_mcp.learning import loops
+from ruvllm_mcp.learning.associations import P_CHANCE, Associations
+from ruvllm_mcp.learning.deep import Against
 from ruvllm_mcp.learning.feedback import Feedback, votes
-from ruvllm_mcp.learning.log import KEPT_RATED, Said, TrajectoryLog
+from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of
+from ruvllm_mcp.learning.judging import Verdict
+from ruvllm_mcp.learning.learned import Learned
+from ruvllm_mcp.learning.log import KEPT_RATED, TrajectoryLog
+from ruvllm_mcp.learning.objective import Vectors, row_of
+from ruvllm_mcp.learning.patterns import Pattern
+from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
-from ruvllm_mcp.types import FeedbackReceipt
+from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
+from ruvllm_mcp.types import FeedbackReceipt, LearnReport
+
+_CONFIRMED = 2.0  # in how many questions of a pattern a memory must have been right to be proposed
+_NEAREST_PATTERNS = 3
 
 
 class SonaEngine:
     """Learns for one store and embedder. Thread-safe.
 
     `path` is the store's file, its schema up to date; `fingerprint` and `dim` are the embedder's: feedback on other
-    embedders' vectors is kept but not used. `existing(ids)` tells which ids are stored memories.
+    embedders' vectors is kept but not used. `existing(ids)` tells which ids are stored memories; `vectors(ids)` gives
+    their unit vectors (n, dim), zeros where there is none.
     """
 
     def __init__(
-        self, path: Path, fingerprint: str, dim: int, existing: Callable[[Sequence[int]], Collection[int]]
+        self,
+        path: Path,
+        fingerprint: str,
+        dim: int,
+        existing: Callable[[Sequence[int]], Collection[int]],
+        vectors: Vectors,
     ) -> None:
         self._log = TrajectoryLog(path)
-        self._fingerprint = fingerprint
-        self._existing = existing
+        self._versions = VersionStore(self._log, fingerprint)
+        self._fingerprint, self._dim = fingerprint, dim
+        self._existing, self._vectors = existing, vectors
         self._associations = Associations(dim)
         self._lock = threading.RLock()
         self._seen = 0
         self._marker = -1
+        self._active = 0
+        self._trial: Trial | None = None
+        self._states: dict[int, tuple[Learned, InstantLoop]] = {}
+
+    # What searches ask
+
+    def adapt(self, query_vector: FloatArray) -> FloatArray:
+        """The query vector to search with: unit length, as given or moved by what was learned."""
+        with self._lock:
+            self._catch_up()
+            return self._moved(query_vector, *self._state_for(query_vector))
+
+    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:  # noqa: ARG002 - the protocol's; ids already belong to one namespace each
+        """Memory id → evidence in [-1, 1] from feedback on similar questions, by any process so far. Patterns speak for
+        memories of which no remembered question does."""
+        with self._lock:
+            self._catch_up()
+            evidence = self._associations.evidence(query_vector)
+            learned, _ = self._state_for(query_vector)
+            for index, cosine in learned.bank.match(query_vector, _NEAREST_PATTERNS):
+                for memory, chance in _proposed(learned.bank.patterns[index], cosine):
+                    evidence.setdefault(memory, float(np.log(chance / P_CHANCE) / np.log(1 / P_CHANCE)))
+            return evidence
+
+    def weights(self, query_vector: FloatArray) -> Mapping[str, float]:
+        """Score part → the factor its share is multiplied by; 1 for parts not named."""
+        with self._lock:
+            self._catch_up()
+            learned, instant = self._state_for(query_vector)
+            return instant.weights(learned.weights)
+
+    def version_for(self, query_vector: FloatArray) -> int:
+        """The version that answers this question: the active one, or one of two on trial by the vector's checksum."""
+        if self._trial is None:
+            return self._active
+        share = zlib.crc32(query_vector.tobytes()) / 2**32
+        return self._trial.b if share < self._trial.share else self._trial.a
+
+    # What searches leave and people say
 
     def record(self, trajectory: Trajectory) -> None:
         """Keep what a search left behind; from then on `feedback` knows its request id."""
@@ -44,7 +107,13 @@ class SonaEngine:
     def checked(self, request_id: str, feedback: Feedback) -> Trajectory:
         """What the search of that request left behind, if `feedback` fits it. Raises what `feedback()` raises."""
         trajectory = self._log.get(request_id)
-        self._check_ids(feedback, trajectory)
+        unseen = {*feedback.relevant, *feedback.irrelevant}.difference(trajectory.shown)
+        unknown = unseen.difference(self._existing(sorted(unseen))) if unseen else unseen
+        if unknown:
+            raise NotFoundError(
+                f"Memory {min(unknown)} was not shown for this request and does not exist.",
+                "Name ids from that request's results, or of stored memories that should have been found.",
+            )
         return trajectory
 
     def feedback(self, request_id: str, feedback: Feedback) -> FeedbackReceipt:
@@ -56,40 +125,98 @@ class SonaEngine:
         cast = votes(feedback, trajectory.shown)
         with self._lock:
             self._catch_up()
-            same, lesson = self._associations.foreseen(trajectory.vector, cast, trajectory.shown)
-            number = self._log.add(request_id, feedback, cast, same, lesson, time.time())
-            if number == self._seen + 1:
-                said = Said(
-                    number,
-                    request_id,
-                    feedback.client,
-                    trajectory.fingerprint,
-                    trajectory.vector,
-                    same,
-                    cast,
-                    lesson,
-                )
+            vector = trajectory.vector
+            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown)
+            said = Said(
+                self._seen + 1,
+                request_id,
+                feedback.client,
+                trajectory.fingerprint,
+                vector,
+                same,
+                cast,
+                lesson,
+                self._step(trajectory, cast),
+            )
+            if self._log.add(said, feedback, time.time()) == said.seq:
                 self._take_in(said)
             else:
                 self._catch_up(anyway=True)
         strengthened = sum(vote > 0 for vote in cast.values())
         return FeedbackReceipt(request_id, strengthened, len(cast) - strengthened)
 
-    def adapt(self, query_vector: FloatArray) -> FloatArray:
-        """The query vector to search with: as given, for nothing learned moves it yet."""
-        return query_vector
+    # The slower loops and their versions
 
-    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:  # noqa: ARG002 - the protocol's; ids already belong to one namespace each
-        """Memory id → evidence in [-1, 1] from feedback on similar questions, by any process so far."""
+    def learn(self) -> LearnReport:
+        """The background loop, now: train a candidate on everything rated, and put it in force if it does not lose on
+        held-back requests."""
         with self._lock:
             self._catch_up()
-            return self._associations.evidence(query_vector)
+            learned, _ = self._state(self._active)
+            material = loops.gathered(self._log, self._fingerprint, self._vectors)
+            return loops.learn(self._versions, material, self._active, learned, self._dim)
+
+    def consolidate(self, against: Against = "ewc") -> LearnReport:
+        """The deep loop, now: fold what was learned since the active version into its base, and keep the result if
+        older requests fare at least 95 % as well and the held-back ones do not lose. `against` forgetting: ewc, replay
+        or nothing."""
+        with self._lock:
+            self._catch_up()
+            learned, instant = self._state(self._active)
+            material = loops.gathered(self._log, self._fingerprint, self._vectors)
+            return loops.consolidate(self._versions, material, self._active, learned, instant, against)
+
+    def snapshot(self, label: str) -> int:
+        """Keep the version in force, with what was learned since, under a name; its id."""
+        with self._lock:
+            self._catch_up()
+            learned, instant = self._state(self._active)
+            kept = replace(learned, weights=instant.weights(learned.weights))
+            added = self._versions.add(kept, "snapshot", label=label, parent=self._active, promote=False, metrics={})
+            return added[0]
+
+    def snapshots(self) -> list[Version]:
+        """Every version kept, newest first."""
+        return self._versions.all()
+
+    def rollback(self, version: int) -> None:
+        """Put an earlier version in force, 0 for the untrained system. Feedback stays remembered. NotFoundError."""
+        self._versions.activate(version)
+        with self._lock:
+            self._catch_up(anyway=True)
+
+    def start_trial(self, trial: Trial | None) -> None:
+        """Answer a share of requests by another version, or end the trial. NotFoundError, InvalidInputError."""
+        self._versions.start_trial(trial)
+        with self._lock:
+            self._catch_up(anyway=True)
+
+    def compare(self, a: int, b: int) -> Verdict:
+        """Version `b` judged against `a` on the held-back requests. Raises NotFoundError."""
+        material = loops.gathered(self._log, self._fingerprint, self._vectors)
+        return loops.compare(material, self._versions.learned(a), self._versions.learned(b))
+
+    def patterns(self, limit: int) -> tuple[Pattern, ...]:
+        """What the active version's reasoning bank holds, the most used first."""
+        with self._lock:
+            self._catch_up()
+            patterns = self._state(self._active)[0].bank.patterns
+        return tuple(sorted(patterns, key=lambda pattern: -pattern.uses)[:limit])
+
+    # For people and other rooms
 
     def stats(self) -> dict[str, int]:
-        """Trajectories and feedbacks kept, and different questions remembered."""
+        """Trajectories and feedbacks kept, different questions remembered, the version in force."""
         with self._lock:
             self._catch_up()
-            return {**self._log.counts(), "rated_questions": len(self._associations)}
+            learned, instant = self._state(self._active)
+            return {
+                **self._log.counts(),
+                "rated_questions": len(self._associations),
+                "version": self._active,
+                "patterns": len(learned.bank.patterns),
+                "instant_steps": instant.steps,
+            }
 
     def rated(self) -> tuple[list[Trajectory], list[tuple[str, Feedback]]]:
         """Everything learning rests on: the requests that were spoken of, oldest first, and what was said of them."""
@@ -110,14 +237,36 @@ class SonaEngine:
         """Write what is pending and let go of the store."""
         self._log.close()
 
-    def _check_ids(self, feedback: Feedback, trajectory: Trajectory) -> None:
-        unseen = {*feedback.relevant, *feedback.irrelevant}.difference(trajectory.shown)
-        unknown = unseen.difference(self._existing(sorted(unseen))) if unseen else unseen
-        if unknown:
-            raise NotFoundError(
-                f"Memory {min(unknown)} was not shown for this request and does not exist.",
-                "Name ids from that request's results, or of stored memories that should have been found.",
-            )
+    # Keeping up; the lock is held
+
+    def _state_for(self, query_vector: FloatArray) -> tuple[Learned, InstantLoop]:
+        return self._state(self.version_for(query_vector))
+
+    def _state(self, version: int) -> tuple[Learned, InstantLoop]:
+        """A version, with the instant steps since it was trained."""
+        if version not in self._states:
+            learned, instant = self._versions.learned(version), InstantLoop(self._dim)
+            for said in self._log.since(learned.trained_to):
+                if said.seq <= self._seen and said.fingerprint == self._fingerprint and said.step is not None:
+                    instant.apply(said.vector, said.step)
+            self._states[version] = learned, instant
+        return self._states[version]
+
+    def _moved(self, query: FloatArray, learned: Learned, instant: InstantLoop) -> FloatArray:
+        if learned.base is None and not instant.steps:
+            return query
+        moved: FloatArray = learned.moved(query) + instant.move(query)
+        return moved / np.float32(np.linalg.norm(moved))
+
+    def _step(self, trajectory: Trajectory, cast: Mapping[int, float]) -> InstantStep | None:
+        if trajectory.fingerprint != self._fingerprint:
+            return None
+        row = row_of(trajectory, cast, self._vectors)
+        if row is None:
+            return None
+        learned, instant = self._state_for(trajectory.vector)
+        moved = learned.moved(row.query) + instant.move(row.query)
+        return step_of(row, instant.weights(learned.weights), moved)
 
     def _catch_up(self, *, anyway: bool = False) -> None:
         marker = self._log.marker()
@@ -126,8 +275,27 @@ class SonaEngine:
         self._marker = marker
         for said in self._log.since(self._seen):
             self._take_in(said)
+        self._active, self._trial = self._versions.active(), self._versions.trial()
+        used = {self._active, *((self._trial.a, self._trial.b) if self._trial else ())}
+        self._states = {version: state for version, state in self._states.items() if version in used}
 
     def _take_in(self, said: Said) -> None:
         self._seen = said.seq
-        if said.votes and said.fingerprint == self._fingerprint:
+        if said.fingerprint != self._fingerprint:
+            return
+        if said.votes:
             self._associations.learn(said.seq, said.vector, said.votes, said.client, said.question, said.lesson)
+        if said.step is not None:
+            for learned, instant in self._states.values():
+                if said.seq > learned.trained_to:
+                    instant.apply(said.vector, said.step)
+
+
+def _proposed(pattern: Pattern, cosine: float) -> list[tuple[int, float]]:
+    """Memories that several questions of the pattern confirmed, with the chance that they are right for one at
+    `cosine` from its centre."""
+    return [
+        (memory, chance)
+        for memory, support in pattern.support.items()
+        if support >= _CONFIRMED and (chance := pattern.quality * cosine * support / (pattern.uses + 3)) > P_CHANCE
+    ]

@@ -24,7 +24,7 @@ from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer, upkeep
 from ruvllm_mcp.memory.access import AccessLog
-from ruvllm_mcp.memory.candidates import Question
+from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
 from ruvllm_mcp.memory.lexical import TermArray, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
@@ -137,6 +137,7 @@ class Memory:
         keep = None if not where else compile_filter(where)
         asked, question = self._question(query, teacher)
         taught = teacher.taught(asked, spaces) if teacher is not None and mode == "hybrid" else {}
+        weights = teacher.weights(asked) if teacher is not None and mode == "hybrid" else {}
         now = time.time()
         with self._live.lock:
             replica = self._live.current()
@@ -149,7 +150,7 @@ class Memory:
                 kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
             collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)
-            ranked = rank(question, collection, k, mode)
+            ranked = rank(question, collection, k, mode, weights)
         hits = self._hits(ranked, k)
         self._access.note([hit.id for hit in hits], now)
         return Found(hits, asked, ranked)
@@ -202,6 +203,15 @@ class Memory:
         if record is None or (record.expires_at is not None and record.expires_at <= time.time()):
             raise NotFoundError(f"There is no memory {memory_id}.", "It may have been deleted or have expired.")
         return record
+
+    def vectors(self, ids: IntArray) -> FloatArray:
+        """The unit vectors of memories, float32 (n, d); zeros for those without one."""
+        found = self._store.vectors(ids.tolist(), self.embedder.fingerprint)
+        table = np.zeros((len(ids), self.embedder.dim), np.float32)
+        for row, memory_id in enumerate(ids.tolist()):
+            if memory_id in found:
+                table[row] = found[memory_id]
+        return table
 
     def existing(self, ids: Sequence[int]) -> set[int]:
         """Which of `ids` are stored memories."""

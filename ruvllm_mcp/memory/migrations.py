@@ -112,7 +112,32 @@ def identity(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX terms_by_analysis ON terms (analysis)")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_schema, trajectories_and_feedback, identity)
+def learned_versions(connection: sqlite3.Connection) -> None:
+    """Versions of what was learned, which one is in force, and the instant step that each feedback asks for."""
+    for statement in (
+        "ALTER TABLE feedback ADD COLUMN step_names TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE feedback ADD COLUMN step BLOB NOT NULL DEFAULT x''",
+        """CREATE TABLE versions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            created_at REAL NOT NULL,
+            kind TEXT NOT NULL,
+            label TEXT NOT NULL,
+            parent INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            metrics TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            blob BLOB NOT NULL)""",
+        "CREATE TABLE learning_state (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    ):
+        connection.execute(statement)
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    first_schema,
+    trajectories_and_feedback,
+    identity,
+    learned_versions,
+)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

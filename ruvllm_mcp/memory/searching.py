@@ -8,7 +8,7 @@ The index scores in int8; what is ranked or reported as a cosine is computed ane
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ class Ranked:
     scores: FloatArray
     similarity: FloatArray
     parts: Mapping[str, FloatArray]
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 class Collection:
@@ -116,12 +117,16 @@ class Collection:
         return {memory_id: float(vector @ self._question.vector) for memory_id, vector in found.items()}
 
 
-def rank(question: Question, collection: Collection, k: int, mode: SearchMode) -> Ranked:
-    """The candidates of a search, best first; at least k where the scope holds as many."""
+def rank(question: Question, collection: Collection, k: int, mode: SearchMode, weights: Mapping[str, float]) -> Ranked:
+    """The candidates of a search, best first; at least k where the scope holds as many. `weights` are learned factors
+    of the hybrid score's parts."""
     candidates = collection.measure(collection.best(max(CANDIDATES, k), mode))
     if mode == "hybrid" and len(candidates.ids):
         fused = fuse(question, candidates, collection)
-        return _exact(_ordered(fused.candidates, fused.scores, fused.parts), collection, min(k, len(fused.scores)))
+        parts = {name: share * np.float32(weights.get(name, 1.0)) for name, share in fused.parts.items()}
+        scores: FloatArray = np.stack(list(parts.values())).sum(axis=0)
+        ranked = _exact(_ordered(fused.candidates, scores, parts), collection, min(k, len(scores)))
+        return replace(ranked, weights=weights)
     if mode == "lexical":
         ranked = _ordered(candidates, candidates.lexical, {"lexical": candidates.lexical})
         return _exact(ranked, collection, min(k, len(ranked.ids)))

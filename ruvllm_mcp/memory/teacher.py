@@ -19,3 +19,8 @@ class Teacher(Protocol):
         """Memory id → evidence in [-1, 1] from feedback on similar questions. `query_vector` is the one before
         `adapt`. Ids that are gone, expired or filtered out are ignored."""
         ...
+
+    def weights(self, query_vector: FloatArray) -> Mapping[str, float]:
+        """Score part → the factor (> 0) its share of the score is multiplied by; 1 for parts not named. `query_vector`
+        is the one before `adapt`."""
+        ...

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ruvllm_mcp.errors import NotFoundError, StoreError
@@ -22,7 +23,7 @@ def existing(ids: Sequence[int]) -> set[int]:
 
 
 def opened(path: Path, fingerprint: str = "test") -> SonaEngine:
-    return SonaEngine(path, fingerprint, DIM, existing)
+    return SonaEngine(path, fingerprint, DIM, existing, lambda ids: np.zeros((len(ids), DIM), np.float32))
 
 
 @pytest.fixture

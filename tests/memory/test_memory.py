@@ -194,6 +194,9 @@ class Taught:
     def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:  # noqa: ARG002
         return {self.memory_id: 1.0, 999_999: 1.0}
 
+    def weights(self, query_vector: FloatArray) -> Mapping[str, float]:  # noqa: ARG002  the protocol's shape
+        return {"importance": 2.0}
+
 
 def test_a_teacher_moves_the_ranking(memory: Memory, embedder: WordEmbedder) -> None:
     ids = add(memory, *TEXTS)

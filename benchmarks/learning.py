@@ -1,0 +1,275 @@
+"""What learning is worth on questions that nobody rated, with its price in forgetting and under wrong feedback.
+
+    python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache FILE]
+    python benchmarks/learning.py noise DIR...
+    python benchmarks/learning.py retention DIR DIR DIR
+
+Each DIR is a BEIR-style folder (corpus.jsonl, queries.jsonl with a `split` of feedback or test, qrels.tsv). Folders named
+like the first with another number (conv-1, conv-2) may be joined with commas: they are namespaces of one store. A simulated
+user asks the feedback half in an order the seed decides, and names what was right for each question; the test half is
+asked before and after and never rated. Everything goes through the memory and the learning engine as a server would use
+them; only the embedder's output is kept in `--cache`, because it is always the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ruvllm_mcp import embed
+from ruvllm_mcp.embed.base import Embedder, Encoded
+from ruvllm_mcp.learning.feedback import Feedback
+from ruvllm_mcp.learning.sona import SonaEngine
+from ruvllm_mcp.learning.trajectory import Candidates, FloatArray, Trajectory, new_request_id
+from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.sqlite import FILE_NAME
+from ruvllm_mcp.types import NewMemory
+
+DEPTH = 10
+KEPT_CANDIDATES = 100
+
+
+@dataclass(frozen=True)
+class Question:
+    """One judged question; `right`: memory id → grade."""
+
+    text: str
+    namespace: str
+    right: dict[int, int]
+    vector: FloatArray
+
+
+class CachedEmbedder:
+    """The default embedder, its output kept by text."""
+
+    def __init__(self, inner: Embedder, path: Path | None) -> None:
+        self._inner, self._path = inner, path
+        self._known: dict[str, Encoded] = {}
+        if path is not None and path.exists():
+            self._known = pickle.loads(path.read_bytes())
+        self.name, self.dim, self.fingerprint, self.has_tokens = (
+            inner.name,
+            inner.dim,
+            inner.fingerprint,
+            inner.has_tokens,
+        )
+
+    def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._inner.encode([text], tokens=self.has_tokens)
+        found = [self._known[text] for text in texts]
+        kept = tuple(item.tokens[0] for item in found if item.tokens) if tokens and self.has_tokens else None
+        return Encoded(np.concatenate([item.vectors for item in found]), kept)
+
+    def count_tokens(self, text: str) -> int:
+        return self._inner.count_tokens(text)
+
+    def save(self) -> None:
+        if self._path is not None:
+            self._path.write_bytes(pickle.dumps(self._known, protocol=5))
+
+
+class System:
+    """A store of one or more folders, its questions, and an engine that learns on it."""
+
+    def __init__(self, folders: Sequence[Path], embedder: CachedEmbedder, home: Path) -> None:
+        self.memory = Memory(home, lambda: embedder, namespace="benchmark")
+        self.questions: dict[str, list[Question]] = {"feedback": [], "test": []}
+        for folder in folders:
+            self._load(folder, embedder)
+        self.path = home / FILE_NAME
+        self.embedder = embedder
+        self.sona = self.opened()
+
+    def opened(self) -> SonaEngine:
+        self.memory.namespaces()
+        return SonaEngine(
+            self.path, self.embedder.fingerprint, self.embedder.dim, self.memory.existing, self.memory.vectors
+        )
+
+    def _load(self, folder: Path, embedder: CachedEmbedder) -> None:
+        rows = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
+        added = self.memory.add(
+            [
+                NewMemory(f"{row['title']} {row['text']}".strip(), row.get("metadata") or {}, folder.name, source=folder.name)
+                for row in rows
+            ]
+        )
+        ids = {row["_id"]: int(memory) for row, memory in zip(rows, added, strict=True)}
+        right: dict[str, dict[int, int]] = {}
+        for line in (folder / "qrels.tsv").read_text().splitlines()[1:]:
+            question, document, grade = line.split("\t")
+            if int(grade) > 0:
+                right.setdefault(question, {})[ids[document]] = int(grade)
+        for row in map(json.loads, (folder / "queries.jsonl").open()):
+            vector = embedder.encode([row["text"]]).vectors[0]
+            self.questions[row["split"]].append(Question(row["text"], folder.name, right[row["_id"]], vector))
+
+    def ask(self, question: Question, sona: SonaEngine | None) -> Trajectory:
+        found = self.memory.search(question.text, DEPTH, namespaces=[question.namespace], teacher=sona)
+        ranked = found.candidates
+        names = tuple(ranked.parts)
+        parts = [ranked.parts[name][:KEPT_CANDIDATES] / ranked.weights.get(name, 1.0) for name in names]
+        return Trajectory(
+            new_request_id(),
+            time.time(),
+            "user",
+            (question.namespace,),
+            question.text,
+            self.embedder.fingerprint,
+            found.query_vector,
+            Candidates(ranked.ids[:KEPT_CANDIDATES], names, np.stack(parts, axis=1).astype(np.float32)),
+            tuple(hit.id for hit in found.hits),
+            sona.version_for(found.query_vector) if sona is not None else 0,
+        )
+
+    def rate(self, question: Question, wrong: np.random.Generator | None, sona: SonaEngine) -> None:
+        """Ask, and say what was right; with `wrong`, name a shown memory that was not."""
+        trajectory = self.ask(question, sona)
+        sona.record(trajectory)
+        right = tuple(question.right)
+        if wrong is not None:
+            others = [memory for memory in trajectory.shown if memory not in question.right]
+            right = (int(wrong.choice(others)),)
+        sona.feedback(trajectory.request_id, Feedback(relevant=right, client="user"))
+
+    def scores(self, split: str, sona: SonaEngine | None, namespaces: Sequence[str] = ()) -> list[float]:
+        asked = [q for q in self.questions[split] if not namespaces or q.namespace in namespaces]
+        return [ndcg(self.ask(question, sona).shown, question.right) for question in asked]
+
+    def forget(self) -> None:
+        """Back to the untrained system."""
+        self.sona.close()
+        import sqlite3
+
+        connection = sqlite3.connect(self.path)
+        for table in ("feedback", "trajectories", "versions", "learning_state"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.commit()
+        connection.close()
+        self.sona = self.opened()
+
+
+def ndcg(shown: Sequence[int], right: dict[int, int]) -> float:
+    gained = sum(right.get(memory, 0) / math.log2(rank + 2) for rank, memory in enumerate(shown[:DEPTH]))
+    best = sum(grade / math.log2(rank + 2) for rank, grade in enumerate(sorted(right.values(), reverse=True)[:DEPTH]))
+    return gained / best
+
+
+def interval(values: Sequence[float]) -> str:
+    """Mean and 95 % interval over seeds (Student's t)."""
+    quantile = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}.get(len(values), 1.96)
+    half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):+.1%} ± {half:.1%}"
+
+
+class Arm:
+    """One way of learning: which loops act."""
+
+    def __init__(self, name: str, *, taught: bool, instant: bool, learn: bool, deep: bool = False) -> None:
+        self.name, self.taught, self.instant, self.learn, self.deep = name, taught, instant, learn, deep
+
+    @contextmanager
+    def on(self, sona: SonaEngine) -> Iterator[SonaEngine]:
+        """The engine with the other parts silenced, for asking."""
+        silenced: dict[str, Callable[..., object]] = {}
+        if not self.taught:
+            silenced["taught"] = lambda _vector, _namespaces: {}
+        if not self.instant and not self.learn:
+            silenced["adapt"], silenced["weights"] = lambda vector: vector, lambda _vector: {}
+        for name, silent in silenced.items():
+            setattr(sona, name, silent)
+        try:
+            yield sona
+        finally:
+            for name in silenced:
+                delattr(sona, name)
+
+
+ARMS = (
+    Arm("associations", taught=True, instant=False, learn=False),
+    Arm("instant (micro + weights)", taught=False, instant=True, learn=False),
+    Arm("background", taught=False, instant=False, learn=True),
+    Arm("associations + instant", taught=True, instant=True, learn=False),
+    Arm("all", taught=True, instant=True, learn=True),
+    Arm("all, then deep", taught=True, instant=True, learn=True, deep=True),
+)
+
+
+def run_arm(system: System, arm: Arm, seed: int, points: Sequence[int], noise: float = 0.0) -> list[list[float]]:
+    """Test scores after each number of feedbacks."""
+    system.forget()
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(system.questions["feedback"])).tolist()
+    curve, given = [], 0
+    with arm.on(system.sona) as sona:
+        for point in points:
+            for index in order[given:point]:
+                is_wrong = random.random() < noise
+                system.rate(system.questions["feedback"][index], random if is_wrong else None, sona)
+            given = point
+            if arm.learn and point:
+                sona.learn()
+            if arm.deep and point == points[-1]:
+                sona.consolidate()
+            curve.append(system.scores("test", sona))
+    return curve
+
+
+def uplift(system: System, name: str, seeds: int, arms: Sequence[Arm]) -> None:
+    everything = len(system.questions["feedback"])
+    base = system.scores("test", None)
+    print(f"\n{name}: {everything} feedback, {len(base)} test questions; untrained nDCG@10 {np.mean(base):.4f}")
+    points = [0, *[point for point in (10, 50, 100) if point < everything], everything]
+    print(f"{'':28s}" + "".join(f"{point:>16d}" for point in points))
+    for arm in arms:
+        curves = [[float(np.mean(point)) for point in run_arm(system, arm, seed, points)] for seed in range(seeds)]
+        cells = [
+            interval([curve[place] / np.mean(base) - 1 for curve in curves]) for place in range(len(points))
+        ]
+        print(f"{arm.name:28s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
+
+
+def noise(system: System, name: str, seeds: int) -> None:
+    base, count = float(np.mean(system.scores("test", None))), len(system.questions["feedback"])
+    for share in (0.0, 0.2, 0.5, 1.0):
+        gains = [float(np.mean(run_arm(system, ARMS[4], seed, [count], share)[0])) / base - 1 for seed in range(seeds)]
+        print(f"{name}: {share:4.0%} wrong feedback: {interval(gains)}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("uplift", "noise"))
+    parser.add_argument("folders", nargs="+", help="one store each; join folders of one store with commas")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--arms", nargs="*", default=None, help="only arms whose name holds one of these")
+    options = parser.parse_args()
+    embedder = CachedEmbedder(embed.load("minilm"), options.cache)
+    for given in options.folders:
+        folders = [Path(folder) for folder in given.split(",")]
+        with tempfile.TemporaryDirectory() as home:
+            system = System(folders, embedder, Path(home))
+            embedder.save()
+            arms = [arm for arm in ARMS if options.arms is None or any(part in arm.name for part in options.arms)]
+            if options.what == "uplift":
+                uplift(system, folders[0].name, options.seeds, arms)
+            else:
+                noise(system, folders[0].name, options.seeds)
+            system.sona.close()
+            system.memory.close()
+
+
+if __name__ == "__main__":
+    main()

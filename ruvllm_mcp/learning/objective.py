@@ -1,0 +1,139 @@
+"""What a trajectory with votes asks of a ranking, and the fusion weights that answer it best.
+
+A rated search becomes a `Row`: its candidates' score parts, their vectors and which of them were right. The score that
+learning may change is
+
+    score_c = sum_p weight_p * part_pc + weight_dense * gain * (q' - q) . d_c
+
+with weight_p the learned factor of part p (1 when nothing is learned), q' the adapted question vector, and gain the
+slope by which the dense part follows the cosine in that search. Weights are fitted as a conditional logit (McFadden
+1974): the right candidates' share of softmax(score), with a ridge towards 1, by Newton's steps kept within bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.learning.contrastive import Example
+from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
+
+DENSE, TAUGHT = "dense", "taught"
+LEAST_WEIGHT, GREATEST_WEIGHT = 0.05, 5.0
+RIDGE = 5.0
+DEPTH = 10  # of the ranking that is judged, as in nDCG@10
+_RIGHT = 0.5  # the settled vote from which a memory counts as right
+
+Weights = Mapping[str, float]
+Vectors = Callable[[IdArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rated search. `names` and `parts` float32 (n, p): unweighted score parts of the n candidates; `right` bool
+    (n,); `ideal`: how many memories were right, found or not; `vectors` float32 (n, d); `gain` >= 0."""
+
+    request_id: str
+    query: FloatArray
+    names: tuple[str, ...]
+    parts: FloatArray
+    right: npt.NDArray[np.bool_]
+    ideal: int
+    vectors: FloatArray
+    gain: float
+
+    def scores(self, weights: Weights, moved: FloatArray | None = None) -> FloatArray:
+        """The candidates' scores (n,) under learned weights and an adapted question vector."""
+        factors = np.array([weights.get(name, 1.0) for name in self.names], np.float32)
+        scores: FloatArray = self.parts @ factors
+        if moved is not None and self.gain:
+            shift: FloatArray = self.vectors @ (moved - self.query)
+            scores += shift * np.float32(weights.get(DENSE, 1.0) * self.gain)
+        return scores
+
+
+def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors) -> Row | None:
+    """The row that a hybrid search and the votes on it make; None where they say nothing of the ranking."""
+    candidates = trajectory.candidates
+    right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
+    if TAUGHT not in candidates.names or DENSE not in candidates.names or not right_ids:
+        return None
+    right = np.isin(candidates.ids, list(right_ids))
+    if not right.any() or right.all():
+        return None
+    table = vectors(candidates.ids)
+    place = candidates.names.index(DENSE)
+    gain, level = _line(table @ trajectory.vector, candidates.parts[:, place])
+    parts = candidates.parts.copy()
+    if gain:  # as if searched with the plain vector, whatever had moved it then
+        parts[:, place] = level + gain * (table @ trajectory.vector)
+    return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, len(right_ids), table, gain)
+
+
+def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
+    """Slope and intercept of the dense part over the cosine, by least squares; (0, 0) where there is no slope."""
+    centred = cosines - cosines.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ shares) / spread if spread > 1e-6 else 0.0
+    if not math.isfinite(slope) or slope <= 0:
+        return 0.0, 0.0
+    return slope, float(shares.mean()) - slope * float(cosines.mean())
+
+
+def gradients(row: Row, weights: Weights, moved: FloatArray | None = None) -> tuple[FloatArray, dict[str, float]]:
+    """Of the row's loss, -sum over right candidates of log softmax(score) / count: in the adapted vector (d,), and in
+    each part's weight."""
+    scores = row.scores(weights, moved).astype(np.float64)
+    surplus = _softmax(scores) - row.right / row.right.sum()
+    in_vector = (weights.get(DENSE, 1.0) * row.gain * (surplus @ row.vectors)).astype(np.float32)
+    by_part = surplus @ row.parts
+    return in_vector, dict(zip(row.names, by_part.tolist(), strict=True))
+
+
+def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> dict[str, float]:
+    """The factors, each in [LEAST_WEIGHT, GREATEST_WEIGHT], that make the right candidates of `rows` likeliest."""
+    names = sorted({name for row in rows for name in row.names})
+    place = {name: index for index, name in enumerate(names)}
+    weights = np.ones(len(names))
+    tables = [
+        (row.parts.astype(np.float64), [place[name] for name in row.names], row.right / row.right.sum()) for row in rows
+    ]
+    for _ in range(steps):
+        slope = ridge * (weights - 1)
+        curve = ridge * np.eye(len(names))
+        for parts, columns, target in tables:
+            chance = _softmax(parts @ weights[columns])
+            slope[columns] += parts.T @ (chance - target)
+            centred = parts - chance @ parts
+            curve[np.ix_(columns, columns)] += (centred * chance[:, None]).T @ centred
+        moved = np.clip(weights - np.linalg.solve(curve, slope), LEAST_WEIGHT, GREATEST_WEIGHT)
+        if np.abs(moved - weights).max() < 1e-6:
+            break
+        weights = moved
+    return dict(zip(names, weights.tolist(), strict=True))
+
+
+def example_of(row: Row, weights: Weights) -> Example:
+    """What an adapter can learn from the row once `weights` are in force."""
+    targets = (row.right / row.right.sum()).astype(np.float32)
+    dense = weights.get(DENSE, 1.0) * row.gain
+    offsets = row.scores(weights) - np.float32(dense) * (row.vectors @ row.query)
+    return Example(row.query, row.vectors, targets, offsets.astype(np.float32), dense)
+
+
+def ndcg(row: Row, scores: FloatArray, depth: int = DEPTH) -> float:
+    """nDCG of the row's candidates ordered by `scores`, right or wrong, in [0, 1] (Järvelin and Kekäläinen 2002)."""
+    order = np.argsort(-scores, kind="stable")[:depth]
+    discounts = 1 / np.log2(np.arange(2, depth + 2))
+    gained = float(row.right[order] @ discounts[: len(order)])
+    return gained / float(discounts[: min(depth, row.ideal)].sum())
+
+
+def _softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    return shares
