@@ -2,13 +2,13 @@
 
     python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache FILE]
     python benchmarks/learning.py noise DIR...
-    python benchmarks/learning.py retention DIR DIR DIR
+    python benchmarks/learning.py retention DIR,DIR,DIR
 
-Each DIR is a BEIR-style folder (corpus.jsonl, queries.jsonl with a `split` of feedback or test, qrels.tsv). Folders named
-like the first with another number (conv-1, conv-2) may be joined with commas: they are namespaces of one store. A simulated
-user asks the feedback half in an order the seed decides, and names what was right for each question; the test half is
-asked before and after and never rated. Everything goes through the memory and the learning engine as a server would use
-them; only the embedder's output is kept in `--cache`, because it is always the same.
+Each DIR is a BEIR-style folder (corpus.jsonl, queries.jsonl with a `split` of feedback or test, qrels.tsv); folders
+joined with commas become namespaces of one store. A simulated user asks the feedback half in an order the seed decides,
+and names what was right for each question; the test half is asked before and after and never rated. Everything goes
+through the memory and the learning engine as a server would use them; only the embedder's output is kept in `--cache`,
+because it is always the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import pickle
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +103,9 @@ class System:
         rows = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
         added = self.memory.add(
             [
-                NewMemory(f"{row['title']} {row['text']}".strip(), row.get("metadata") or {}, folder.name, source=folder.name)
+                NewMemory(
+                    f"{row['title']} {row['text']}".strip(), row.get("metadata") or {}, folder.name, source=folder.name
+                )
                 for row in rows
             ]
         )
@@ -151,8 +154,6 @@ class System:
     def forget(self) -> None:
         """Back to the untrained system."""
         self.sona.close()
-        import sqlite3
-
         connection = sqlite3.connect(self.path)
         for table in ("feedback", "trajectories", "versions", "learning_state"):
             connection.execute(f"DELETE FROM {table}")
@@ -235,9 +236,7 @@ def uplift(system: System, name: str, seeds: int, arms: Sequence[Arm]) -> None:
     print(f"{'':28s}" + "".join(f"{point:>16d}" for point in points))
     for arm in arms:
         curves = [[float(np.mean(point)) for point in run_arm(system, arm, seed, points)] for seed in range(seeds)]
-        cells = [
-            interval([curve[place] / np.mean(base) - 1 for curve in curves]) for place in range(len(points))
-        ]
+        cells = [interval([curve[place] / np.mean(base) - 1 for curve in curves]) for place in range(len(points))]
         print(f"{arm.name:28s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
 
 
@@ -248,9 +247,38 @@ def noise(system: System, name: str, seeds: int) -> None:
         print(f"{name}: {share:4.0%} wrong feedback: {interval(gains)}", flush=True)
 
 
+def retention(system: System, seeds: int) -> None:
+    """Rate and consolidate one namespace after the other; what is left of the first at the end."""
+    names = list(dict.fromkeys(question.namespace for question in system.questions["test"]))
+    first = names[:1]
+    base = float(np.mean(system.scores("test", None, first)))
+    print(f"{' then '.join(names)}; untrained nDCG@10 on the first {base:.4f}")
+    for taught in (False, True):
+        for against in ("nothing", "ewc", "replay"):
+            kept, above, promoted = [], [], 0
+            for seed in range(seeds):
+                system.forget()
+                after = []
+                with Arm("", taught=taught, instant=True, learn=True).on(system.sona) as sona:
+                    for name in names:
+                        asked = [q for q in system.questions["feedback"] if q.namespace == name]
+                        for index in np.random.default_rng(seed).permutation(len(asked)):
+                            system.rate(asked[index], None, sona)
+                        promoted += sona.consolidate(against).promoted  # type: ignore[arg-type]  # one of the three
+                        after.append(float(np.mean(system.scores("test", sona, first))))
+                kept.append(after[-1] / after[0] - 1)
+                above.append(after[-1] / base - 1)
+            label = f"{'with' if taught else 'without'} associations, {against}"
+            print(
+                f"{label:36s} after the last, against after the first: {interval(kept)}; "
+                f"against untrained: {interval(above)}; promoted {promoted} of {seeds * len(names)}",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("uplift", "noise"))
+    parser.add_argument("what", choices=("uplift", "noise", "retention"))
     parser.add_argument("folders", nargs="+", help="one store each; join folders of one store with commas")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=None)
@@ -265,8 +293,10 @@ def main() -> None:
             arms = [arm for arm in ARMS if options.arms is None or any(part in arm.name for part in options.arms)]
             if options.what == "uplift":
                 uplift(system, folders[0].name, options.seeds, arms)
-            else:
+            elif options.what == "noise":
                 noise(system, folders[0].name, options.seeds)
+            else:
+                retention(system, options.seeds)
             system.sona.close()
             system.memory.close()
 
