@@ -20,6 +20,9 @@ check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+demo: $(SETUP)
+	$(BIN)/python examples/demo.py
+
 clean:
 	rm -rf $(VENV) build dist .build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name '*.so' -not -path './$(VENV)/*' -delete
