@@ -81,7 +81,7 @@ class Parts:
 
     def warm_up(self) -> None:
         self.embedder().encode(["warm up"])
-        self.memory.namespaces()
+        self.memory.catch_up()
         self.sona.stats()
 
     def close(self) -> None:

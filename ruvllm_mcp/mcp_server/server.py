@@ -124,6 +124,8 @@ async def warm_up(llm: RuvLLM, when: anyio.Event | None = None) -> None:
         await llm.warm_up()
     except RuvLLMError as error:
         logger.warning("%s", error)  # the calls that need it will say the same to the client
+    except Exception:
+        logger.exception("Warming up failed")  # never a reason to leave a client that may need none of it
 
 
 async def stop_on_signal(stop: Callable[[], object]) -> None:

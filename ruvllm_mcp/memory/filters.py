@@ -8,7 +8,10 @@ hence also true of memories that lack the field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -23,11 +26,35 @@ OPERATORS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
 
 
-def compile_filter(where: Mapping[str, Any]) -> Predicate:
-    """A function that tells whether metadata passes. Raises InvalidInputError for anything it does not know."""
+@dataclass(frozen=True)
+class Filter:
+    """Tells whether metadata passes. `needles`: of each group, at least one text occurs in the stored JSON of whatever
+    passes, so that a store need not parse the rest."""
+
+    passes: Predicate
+    needles: tuple[tuple[str, ...], ...]
+
+    def __call__(self, metadata: Mapping[str, Any]) -> bool:
+        return self.passes(metadata)
+
+
+def compile_filter(where: Mapping[str, Any]) -> Filter:
+    """Reads a `where`. Raises InvalidInputError for anything it does not know."""
     if not isinstance(where, Mapping):
         raise InvalidInputError(f"where must be a mapping, not {type(where).__name__}.", 'Try {"field": "value"}.')
-    return _all_of(where, MAX_DEPTH, [MAX_CONDITIONS])
+    return Filter(_all_of(where, MAX_DEPTH, [MAX_CONDITIONS]), tuple(islice(_needles(where), 8)))
+
+
+def _needles(where: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for field, wanted in where.items():
+        if field == "$and":
+            for part in wanted:
+                yield from _needles(part)
+        elif field != "$or":
+            conditions = wanted if isinstance(wanted, Mapping) else {"$eq": wanted}
+            values = [conditions["$eq"]] if "$eq" in conditions else conditions.get("$in", ())
+            if values and len(values) <= 50 and all(isinstance(value, str) for value in values):
+                yield tuple(json.dumps(value, ensure_ascii=False) for value in values)
 
 
 def _all_of(where: Any, depth: int, budget: list[int]) -> Predicate:

@@ -182,6 +182,11 @@ class Memory:
             if (record := records.get(item)) is not None
         )
 
+    def catch_up(self) -> None:
+        """Takes in what was committed so far, so that the next search need not."""
+        with self._live.lock:
+            self._live.current()
+
     def reembed(self) -> int:
         """Embeds every memory that this embedder has not seen (another one wrote them); returns how many. A search
         does it for the first few by itself; until then the others are found by their words only."""

@@ -6,7 +6,7 @@ reading the changes after the last number it saw, so any number of processes sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
+from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.types import Link, MemoryRecord
 
 
@@ -151,13 +152,13 @@ class Store(Protocol):
         after: int,
         limit: int,
         namespaces: Sequence[str] | None,
-        keep: Callable[[Mapping[str, Any]], bool] | None,
+        keep: Filter | None,
         now: float,
     ) -> list[MemoryRecord]:
         """Up to `limit` unexpired memories with id > `after`, by id, whose metadata passes `keep`."""
         ...
 
-    def matching(self, keep: Callable[[Mapping[str, Any]], bool], namespaces: Sequence[str] | None) -> list[int]:
+    def matching(self, keep: Filter, namespaces: Sequence[str] | None) -> list[int]:
         """Ids of the memories whose metadata passes `keep`."""
         ...
 

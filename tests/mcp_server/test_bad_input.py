@@ -13,6 +13,9 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from ruvllm_mcp.embed.hashing import Hashing
+from ruvllm_mcp.engine.engine import RuvLLM
+from ruvllm_mcp.engine.parts import Parts
+from ruvllm_mcp.mcp_server.server import warm_up
 from tests.mcp_server.conftest import Connect, RawClient
 
 FACT = {"content": "the only fact"}
@@ -151,6 +154,19 @@ async def test_an_unexpected_failure_is_logged_and_not_told(
             await client.get_prompt("recall", {"task": "anything"})
         assert "secret" not in str(caught.value)
     assert caplog.text.count("ZeroDivisionError: a secret path") == 2
+
+
+@pytest.mark.anyio
+async def test_a_failing_warm_up_does_not_end_the_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_parts: Parts) -> None:
+        raise ZeroDivisionError("cold")
+
+    monkeypatch.setattr(Parts, "warm_up", broken)
+    async with RuvLLM(home=home, embedder="hashing") as llm:
+        await warm_up(llm)
+    assert "ZeroDivisionError: cold" in caplog.text
 
 
 def call_line(arguments: str) -> bytes:

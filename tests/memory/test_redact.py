@@ -1,0 +1,114 @@
+"""Secrets do not reach the disk; ordinary code is left alone."""
+
+from __future__ import annotations
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.redact import redact, redact_json
+from ruvllm_mcp.types import NewMemory
+
+LETTERS = string.ascii_letters + string.digits
+
+
+def made_up(length: int, letters: str = LETTERS) -> str:
+    """Random, so that no scanner mistakes this file for a leak."""
+    return "".join(random.Random(length).choices(letters, k=length))
+
+
+SECRETS = {
+    "aws-key": "AKIA" + made_up(16, string.ascii_uppercase + "234567"),
+    "github-token": "ghp_" + made_up(36),
+    "gitlab-token": "glpat-" + made_up(20),
+    "anthropic-key": "sk-ant-" + "api03-" + made_up(40),
+    "openai-key": "sk-proj-" + made_up(48),
+    "slack-token": "xoxb-" + made_up(11, string.digits) + "-" + made_up(24),
+    "stripe-key": "sk_live_" + made_up(24),
+    "google-key": "AIza" + made_up(35),
+    "npm-token": "npm_" + made_up(36),
+    "huggingface-token": "hf_" + made_up(34, string.ascii_letters),
+    "jwt": "eyJ" + made_up(20) + ".eyJ" + made_up(30) + "." + made_up(43),
+    "private-key": "-----BEGIN RSA " + "PRIVATE KEY-----\n" + made_up(64) + "\n-----END RSA PRIVATE KEY-----",
+}
+IN_CONTEXT = [
+    ("postgres://app:" + "hunter2secret@db.internal:5432/x", "hunter2secret"),
+    ("https://user:" + "p4ss%21word@example.com/path", "p4ss%21word"),
+    ('password = "' + "Tr0ub4dor&3" + '"', "Tr0ub4dor&3"),
+    ("{'api_key': '" + "9f8e7d6c5b4a" + "'}", "9f8e7d6c5b4a"),
+    ('"client_secret": "' + "aB3dE5fG7hI9kL1m" + '"', "aB3dE5fG7hI9kL1m"),
+    ("export DB_PASSWORD=" + "s3cr3tvalue99", "s3cr3tvalue99"),
+    ("GITHUB_TOKEN=" + "0123456789abcdef", "0123456789abcdef"),
+    ("Authorization: Bearer " + "abcdef0123456789ABCDEF", "abcdef0123456789ABCDEF"),
+]
+HARMLESS = [
+    'password = os.environ["DB_PASSWORD"]',
+    "def login(user, password): return check(user, password)",
+    'token = tokenizer("some text")',
+    'parser.add_argument("--password", help="the password")',
+    "key = cache_key(user.id, 'profile')",
+    'secret = "changeme"',
+    'api_key="YOUR_API_KEY"',
+    'password: "{{ vault_password }}"',
+    "http://localhost:8080/path?x=1",
+    "https://example.com/a:b@c",
+    "for token in tokens: count[token] += 1",
+    "git commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "task-runner sk-learn asks for AKIAN names",
+    "KEY=value pairs are parsed with partition('=')",
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_keys_of_known_shapes_leave_a_mark(name: str) -> None:
+    text, count = redact(f"before {SECRETS[name]} after")
+    assert count == 1
+    assert text == f"before ‹redacted:{name}› after"
+
+
+@pytest.mark.parametrize(("text", "secret"), IN_CONTEXT)
+def test_secrets_are_known_by_what_they_are_assigned_to(text: str, secret: str) -> None:
+    redacted, count = redact(text)
+    assert count == 1
+    assert secret not in redacted
+    assert "‹redacted:" in redacted
+    assert redact(redacted) == (redacted, 0), "once is enough"
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_ordinary_code_is_left_alone(text: str) -> None:
+    assert redact(text) == (text, 0)
+
+
+def test_a_standard_library_of_code_holds_no_secrets() -> None:
+    folder = Path(random.__file__).parent
+    texts = [path.read_text(errors="replace") for path in sorted(folder.glob("*.py"))]
+    marked = sum(redact(text)[1] for text in texts)
+    assert len(texts) > 100
+    assert marked <= len(texts) // 50
+
+
+def test_json_is_searched_through() -> None:
+    value = {"a": [SECRETS["aws-key"], {"b": "fine"}], "password": "Tr0ub4dor&3", "n": 3}
+    redacted, count = redact_json(value)
+    assert count == 2
+    assert redacted == {"a": ["‹redacted:aws-key›", {"b": "fine"}], "password": "‹redacted:secret›", "n": 3}
+
+
+def test_no_file_of_the_store_ever_holds_the_secret(memory: Memory, tmp_path: Path) -> None:
+    secret = SECRETS["github-token"]
+    added = memory.add([NewMemory(f"use {secret} here", {"note": secret}, source=f"url {secret}")])[0]
+    assert added.redacted == 3
+    memory.update(added, content=f"now {secret} there")
+    memory.close()
+    for path in (tmp_path / "home").iterdir():
+        assert secret.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["password=" * 20_000, "a" * 300_000, "://" + ":" * 100_000, "-----BEGIN " * 20_000])
+def test_long_texts_that_almost_match_come_back_unchanged(text: str) -> None:
+    assert redact(text) == (text, 0)
