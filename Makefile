@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 C_FILES := $(wildcard csrc/*.[ch] csrc/*.def csrc/*/*.[ch])
 
-.PHONY: test check bench demo clean
+.PHONY: test check bench demo parity clean
 
 $(SETUP): pyproject.toml setup.py $(wildcard ruvllm_mcp/native/build.py) $(C_FILES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -14,6 +14,11 @@ $(SETUP): pyproject.toml setup.py $(wildcard ruvllm_mcp/native/build.py) $(C_FIL
 
 test: $(SETUP) check
 	$(BIN)/python -m pytest
+
+# Peers too heavy for every run: other people's MCP clients, reference implementations. Needs the package registries.
+parity: $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
+	$(BIN)/python -m pytest tests/parity
 
 check: $(SETUP)
 	$(BIN)/ruff check .
