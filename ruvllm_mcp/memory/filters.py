@@ -28,9 +28,10 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$
 
 @dataclass(frozen=True)
 class Filter:
-    """Tells whether metadata passes. `needles`: of each group, at least one text occurs in the stored JSON of whatever
-    passes, so that a store need not parse the rest."""
+    """Tells whether metadata passes. `key` is equal for equal filters. `needles`: of each group, at least one text
+    occurs in the stored JSON of whatever passes, so that a store need not parse the rest."""
 
+    key: str
     passes: Predicate
     needles: tuple[tuple[str, ...], ...]
 
@@ -42,7 +43,12 @@ def compile_filter(where: Mapping[str, Any]) -> Filter:
     """Reads a `where`. Raises InvalidInputError for anything it does not know."""
     if not isinstance(where, Mapping):
         raise InvalidInputError(f"where must be a mapping, not {type(where).__name__}.", 'Try {"field": "value"}.')
-    return Filter(_all_of(where, MAX_DEPTH, [MAX_CONDITIONS]), tuple(islice(_needles(where), 8)))
+    passes = _all_of(where, MAX_DEPTH, [MAX_CONDITIONS])
+    return Filter(
+        json.dumps(checks.plain(where, "where", 8 * MAX_DEPTH), sort_keys=True),
+        passes,
+        tuple(islice(_needles(where), 8)),
+    )
 
 
 def _needles(where: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -144,9 +144,7 @@ class Memory:
             scope = replica.scope(spaces, now)
             marks, kept = scope.keep.rows, scope.kept
             if keep is not None:
-                marks = np.zeros_like(marks)
-                marks[replica.find(self._store.matching(keep, spaces))] = 1
-                marks &= scope.keep.rows
+                marks = replica.matching(keep, self._store) & marks
                 kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
             collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)

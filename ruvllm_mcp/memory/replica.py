@@ -19,13 +19,15 @@ from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory import analysis, lexical
 from ruvllm_mcp.memory.codes import Query
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
+from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.hnsw import Graph
 from ruvllm_mcp.memory.index import VectorIndex
-from ruvllm_mcp.memory.store import Change, Changes
+from ruvllm_mcp.memory.store import Change, Changes, Store
 
 IntArray = npt.NDArray[np.int64]
 NEAR_DUPLICATE = 0.95
 RELINK_AT = 2_000
+KNOWN_FILTERS = 16
 COLUMNS: Mapping[str, Any] = {
     "ids": np.int64,
     "alive": np.bool_,
@@ -60,6 +62,7 @@ class Replica:
         self._row_of: dict[int, int] = {}  # what the sorted arrays do not know: rows added since
         self._last_of_chain: dict[int, int] | None = None
         self._is_linked = True
+        self._matching: dict[str, Column] = {}
 
     def begin(
         self, columns: Mapping[str, npt.NDArray[Any]], vectors: VectorIndex, postings: lexical.Segment, tokens: IntArray
@@ -228,6 +231,20 @@ class Replica:
         rows = rows[rows >= 0]
         living: IntArray = rows[self.rows("alive")[rows]]
         return living
+
+    def matching(self, keep: Filter, store: Store) -> npt.NDArray[np.uint8]:
+        """uint8 (n,): 1 for each row whose memory passes the filter. A row never changes, so only rows added since the
+        same filter was last asked are looked at."""
+        marks = self._matching.pop(keep.key, None) or Column(np.uint8)
+        self._matching[keep.key] = marks  # last used last
+        if len(self._matching) > KNOWN_FILTERS:
+            del self._matching[next(iter(self._matching))]
+        known = len(marks.rows)
+        if known < len(self):
+            new = self.rows("ids")[known:]
+            passing = store.matching(keep, new.tolist() if len(new) <= RELINK_AT else None)
+            marks.extend(np.isin(new, np.array(passing, np.int64)).astype(np.uint8))
+        return marks.rows
 
     def near(self, vector: FloatArray, namespace: str, now: float) -> Sequence[int]:
         """Up to 10 ids in the namespace whose cosine with `vector` is at least 0.95, most similar first."""

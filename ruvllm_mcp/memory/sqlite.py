@@ -35,7 +35,7 @@ m.importance,
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id JOIN terms t ON t.memory_id = m.id
     LEFT JOIN vectors v ON v.memory_id = m.id AND v.embedder_id = :embedder
     LEFT JOIN tokens k ON k.memory_id = m.id AND k.embedder_id = :embedder
-    WHERE m.seq > :since ORDER BY m.id"""
+    WHERE m.id IN (SELECT id FROM memories INDEXED BY memories_by_seq WHERE seq > :since) ORDER BY m.id"""
 
 
 class SqliteStore:
@@ -183,13 +183,15 @@ class SqliteStore:
             rows = (_record(row) for row in connection.execute(query, (after, now, *values, *needles)))
             return list(islice((row for row in rows if keep is None or keep(row.metadata)), limit))
 
-    def matching(self, keep: Filter, namespaces: Sequence[str] | None) -> list[int]:
-        inside, values = _inside(namespaces)
-        likely, needles = _likely(keep)
-        query = f"""SELECT m.id, m.metadata FROM memories m JOIN namespaces n ON n.id = m.namespace_id
-            WHERE 1 {inside} {likely}"""
+    def matching(self, keep: Filter, ids: Sequence[int] | None = None) -> list[int]:
         with self._connections.read() as connection:
-            rows = connection.execute(query, (*values, *needles))
+            if ids is None:
+                likely, needles = _likely(keep)
+                rows: Iterable[Any] = connection.execute(
+                    f"SELECT m.id, m.metadata FROM memories m WHERE 1 {likely}", needles
+                )
+            else:
+                rows = _by_ids(connection, "SELECT id, metadata FROM memories WHERE id IN ", ids)
             return [row[0] for row in rows if keep(json.loads(row[1]))]
 
     def touch(self, counts: Mapping[int, tuple[int, float]]) -> None:

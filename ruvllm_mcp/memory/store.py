@@ -158,8 +158,8 @@ class Store(Protocol):
         """Up to `limit` unexpired memories with id > `after`, by id, whose metadata passes `keep`."""
         ...
 
-    def matching(self, keep: Filter, namespaces: Sequence[str] | None) -> list[int]:
-        """Ids of the memories whose metadata passes `keep`."""
+    def matching(self, keep: Filter, ids: Sequence[int] | None = None) -> list[int]:
+        """Which memories (of `ids`, None: of all) have metadata that passes `keep`."""
         ...
 
     def touch(self, counts: Mapping[int, tuple[int, float]]) -> None:
