@@ -1,23 +1,45 @@
 /* The public C interface: every function's contract, once.
  *
- * A kernel exists on every instruction set and is called through the table of the one in use; a set has its own version
- * of what it can do better and inherits the rest. Nothing here allocates, keeps state or reads past what its lengths say.
- * Pointers need their element's alignment and no more. Lengths may be 0. NaN and infinity follow IEEE 754. Float kernels
- * give the same bits on every call of one instruction set, integer kernels the same on all of them. `out` may be the
- * input itself where both have one length; otherwise it overlaps nothing.
+ * A kernel exists on every instruction set and is called through the table of the one in use; a set has its own version of
+ * what it can do better and inherits the rest. Nothing here allocates, keeps state or reads past what its lengths say.
+ * Pointers need their element's alignment and no more. Lengths may be 0. `out` may be the input itself where both have one
+ * length; otherwise it overlaps nothing. NaN and infinity follow IEEE 754. Float kernels give the same bits on every call of
+ * one instruction set, kernels over whole numbers the same on all of them. A float sum is within (8 + n / 4) * 2^-24 of the sum
+ * of its terms' sizes.
  *
- *   dot_f32         sum of a[i] * b[i]; four accumulators, so the error grows with n / (4 * lanes)
- *   cosine_f32      dot / (|a| |b|), clipped to [-1, 1]; 0 when either has no length
- *   sqdist_f32      sum of (a[i] - b[i])^2
- *   dist_f32        its square root
- *   dot_i8          sum of a[i] * b[i], exact for n <= 131072
- *   normalize_f32   x / |x|; a zero vector stays zero
- *   softmax_f32     exp(x[i] - max) / sum
- *   matvec_f32      out[r] = dot of row r of m (rows x cols, row after row) with x
- *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers
- *                   where the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN
- *                   if there is none. A query token is two rows of `stride` bytes (8 * bytes or more, to a multiple of
- *                   64, zero filled): numbers are 128 * first + second, second in [-64, 63]
+ * Of two vectors, f32, f16, bf16, i8 or (hamming, jaccard) b1:
+ *   dot       sum of a[i] * b[i]                     i8 exact for n <= 131072
+ *   sqdist    sum of (a[i] - b[i])^2                 i8 exact for n <= 33025
+ *   dist      its square root
+ *   cosine    dot / (|a| |b|), in [-1, 1]; 0 when either has no length
+ *   hamming   bits that differ
+ *   jaccard   bits in both / bits in either; 1 when neither has any
+ *   many_...  the same of every row of m (rows x cols, row after row) with x
+ *
+ * Element by element, f32:
+ *   add mul scale   a + b, a * b, factor * x
+ *   axpy            y += factor * x
+ *   relu            max(x, 0)
+ *   sigmoid         1 / (1 + e^-x); 0 below -87
+ *   silu            x * sigmoid(x); 0 at -infinity
+ *   tanh            within 3e-7 of 1
+ *   gelu            x * (share of the normal distribution below x); 0 at -infinity
+ *
+ * Of a whole vector, f32:
+ *   normalize    x / |x|; a zero vector stays zero
+ *   softmax      e^((x - max) / temperature) / sum, temperature > 0; what lies 87 temperatures below the maximum is 0
+ *   log_softmax  its logarithm
+ *   layer_norm   (x - mean) / sqrt(variance + epsilon) * gain + bias; gain and bias of n numbers, or NULL for 1 and 0
+ *   rms_norm     x / sqrt(mean square + epsilon) * gain
+ *
+ * Of matrices:
+ *   cross_dot_f32   out[i * stride + j] = dot of row i of a with row j of b, stride >= rows_b; nothing is written between
+ *   matmul_f32      out (rows x cols) = a (rows x inner) times b (inner x cols)
+ *   adc_u8          out[r] = sum over p of table[p][codes[r][p]], table (parts x 256): distances to product-quantised rows
+ *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers where
+ *                   the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN if there
+ *                   is no token. A query token is two rows of `stride` bytes (8 * bytes to a multiple of 64, filled with
+ *                   0): its numbers are 128 * first + second, first in [-127, 127], second in [-64, 63]
  *
  * `build.py` hands this file, preprocessed with RV_CDEF defined, to CFFI as its declarations. */
 #ifndef RV_H
@@ -27,6 +49,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #endif
+
+/* The kinds of numbers: IEEE 754 binary32 and binary16, the upper half of binary32, whole numbers, 8 bits a byte. */
+typedef float rv_f32;
+typedef uint16_t rv_f16;
+typedef uint16_t rv_bf16;
+typedef int8_t rv_i8;
+typedef uint8_t rv_b1;
 
 enum { RV_SIGN_DIMS = 2048 };
 
@@ -40,7 +69,15 @@ typedef struct rv_table {
 #include "rv_kernels.def"
 
 /* Bits of rv_cpu_features(). */
-enum { RV_HAS_SSE41 = 1, RV_HAS_AVX2 = 2, RV_HAS_AVX512 = 4, RV_HAS_NEON = 8, RV_HAS_VNNI = 16 };
+enum {
+    RV_HAS_SSE41 = 1,
+    RV_HAS_AVX2 = 2,
+    RV_HAS_AVX512 = 4,
+    RV_HAS_VNNI = 8,
+    RV_HAS_POPCNT = 16,
+    RV_HAS_NEON = 32,
+    RV_HAS_DOTPROD = 64,
+};
 unsigned rv_cpu_features(void);
 
 /* Fills `table` with the best kernels of the instruction set of that name ("scalar", "sse41", "avx2", "avx512", "neon")

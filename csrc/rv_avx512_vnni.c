@@ -1,46 +1,55 @@
-/* What AVX-512 VNNI does better: 64 products of unsigned and signed bytes, summed by fours into int32, in one
+/* What AVX-512 VNNI does better: 64 products of unsigned with signed bytes, summed by fours into int32, in one
  * instruction. */
 #if defined(__x86_64__)
-#include "rv.h"
+#include "rv_scalar.h"
 #include "rv_target.h"
 #include <immintrin.h>
-#include <string.h>
 
 RV_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
-/* a . b = (a + 128) . b - 128 * sum(b): the first factor must be unsigned. */
+#include "rv_avx512_bytes.h"
+#include "rv_bytes.h"
+
+/* The first factor is made unsigned by adding 128. Its sum is then 128 times the other factor's sum too great, which
+ * comes off at the end, modulo 2^32: what overflows on the way comes back. */
+static inline I i_add_shifted(I sum, B a, B b) {
+    return _mm512_dpbusd_epi32(sum, b_xor(a, _mm512_set1_epi8((char)0x80)), b);
+}
+
+#define ELEMENT rv_i8
+#define NAME shifted_dot_i8
+#define TERM i_add_shifted
+#include "rv_sums.h"
+#undef ELEMENT
+
+static int32_t excess(const int8_t *x, size_t n) {
+    const B factor = _mm512_set1_epi8(64);
+    I sum = i_zero();
+    for (size_t i = 0; i < n; i += B_BYTES)
+        sum = _mm512_dpbusd_epi32(sum, factor, n - i < B_BYTES ? b_load_part(x + i, n - i) : b_load(x + i));
+    return i_sum(i_add(sum, sum));
+}
+
+static inline int32_t less(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+
 static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t n) {
-    const __m512i shift = _mm512_set1_epi8((char)0x80);
-    __m512i sum = _mm512_setzero_si512(), excess = sum;
-    for (size_t i = 0; i < n; i += 64) {
-        const __mmask64 here = n - i >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - i)) - 1;
-        const __m512i va = _mm512_xor_si512(_mm512_maskz_loadu_epi8(here, a + i), shift);
-        const __m512i vb = _mm512_maskz_loadu_epi8(here, b + i);
-        sum = _mm512_dpbusd_epi32(sum, va, vb);
-        excess = _mm512_dpbusd_epi32(excess, shift, vb);
-    }
-    return _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, excess));
+    return less(shifted_dot_i8(a, b, n), excess(b, n));
 }
 
-typedef __m512i B, P;
-enum { B_BYTES = 64 };
-
-static inline B b_load(const void *p) { return _mm512_loadu_si512(p); }
-static inline void b_store(void *p, B v) { _mm512_storeu_si512(p, v); }
-static inline B b_spread(const uint8_t *p) {
-    __mmask64 bits;
-    memcpy(&bits, p, sizeof bits);
-    return _mm512_maskz_set1_epi8(bits, 1);
+static void many_dot_i8(const int8_t *m, const int8_t *x, int32_t *out, size_t rows, size_t cols) {
+    const int32_t too_great = excess(x, cols);
+    many_shifted_dot_i8(m, x, out, rows, cols);
+    for (size_t r = 0; r < rows; r++) out[r] = less(out[r], too_great);
 }
-static inline P p_zero(void) { return _mm512_setzero_si512(); }
+
+static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_dpbusd_epi32(sum, ones, v); }
-static inline int32_t p_join(P high, P low) {
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(high, 7), low));
-}
+static inline int32_t p_join(P high, P low) { return i_sum(i_add(_mm512_slli_epi32(high, 7), low)); }
 
 #include "rv_signs.h"
 
 RV_TARGET_END
 
-const rv_table rv_avx512_vnni_table = {.name = "avx512+vnni", .dot_i8 = dot_i8, .best_signs_i15 = best_signs_i15};
+const rv_table rv_avx512_vnni_table = {
+    .name = "avx512+vnni", .dot_i8 = dot_i8, .many_dot_i8 = many_dot_i8, .best_signs_i15 = best_signs_i15};
 #endif

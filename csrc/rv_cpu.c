@@ -23,10 +23,14 @@ unsigned rv_cpu_features(void) {
     const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if (zmm && (found & RV_HAS_AVX2) && (b & wide) == wide) found |= RV_HAS_AVX512;
     if (c & bit_AVX512VNNI) found |= RV_HAS_VNNI;
+    if (c & bit_AVX512VPOPCNTDQ) found |= RV_HAS_POPCNT;
     return found;
 }
 #elif defined(__aarch64__)
-unsigned rv_cpu_features(void) { return RV_HAS_NEON; /* part of the base architecture */ }
+#include <sys/auxv.h>
+
+/* NEON is part of the base architecture. */
+unsigned rv_cpu_features(void) { return RV_HAS_NEON | (getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? RV_HAS_DOTPROD : 0); }
 #else
 unsigned rv_cpu_features(void) { return 0; }
 #endif

@@ -7,9 +7,9 @@
 
 extern const rv_table rv_scalar_table;
 #if defined(__x86_64__)
-extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table, rv_avx512_vnni_table;
+extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table, rv_avx512_vnni_table, rv_avx512_popcnt_table;
 #elif defined(__aarch64__)
-extern const rv_table rv_neon_table;
+extern const rv_table rv_neon_table, rv_neon_dotprod_table;
 #endif
 
 /* Worst first. */
@@ -24,8 +24,10 @@ static const struct layer {
     {"avx2", RV_HAS_AVX2, &rv_avx2_table},
     {"avx512", RV_HAS_AVX512, &rv_avx512_table},
     {"avx512", RV_HAS_AVX512 | RV_HAS_VNNI, &rv_avx512_vnni_table},
+    {"avx512", RV_HAS_AVX512 | RV_HAS_POPCNT, &rv_avx512_popcnt_table},
 #elif defined(__aarch64__)
     {"neon", RV_HAS_NEON, &rv_neon_table},
+    {"neon", RV_HAS_NEON | RV_HAS_DOTPROD, &rv_neon_dotprod_table},
 #endif
 };
 enum { LAYERS = sizeof layers / sizeof layers[0] };
@@ -35,7 +37,7 @@ static rv_table in_use;
 static int is_available(const struct layer *layer) { return (rv_cpu_features() & layer->needs) == layer->needs; }
 
 static void lay(rv_table *table, const rv_table *over) {
-#define RV_KERNEL(result, kernel, parameters, arguments) \
+#define RV_KERNEL(result, kernel, parameters, arguments)                                                               \
     if (over->kernel) table->kernel = over->kernel;
 #include "rv_kernels.def"
 }
@@ -72,7 +74,7 @@ const char *rv_kernel_layer(size_t i, const rv_table *table) {
     for (size_t layer = LAYERS; layer-- > 0;) {
         const rv_table *made = layers[layer].table;
         size_t at = 0;
-#define RV_KERNEL(result, kernel, parameters, arguments) \
+#define RV_KERNEL(result, kernel, parameters, arguments)                                                               \
     if (at++ == i && made->kernel == table->kernel) return made->name;
 #include "rv_kernels.def"
     }
@@ -80,6 +82,6 @@ const char *rv_kernel_layer(size_t i, const rv_table *table) {
 }
 
 #pragma GCC diagnostic ignored "-Wpedantic" /* returning a void call's result from a void function */
-#define RV_KERNEL(result, kernel, parameters, arguments) \
+#define RV_KERNEL(result, kernel, parameters, arguments)                                                               \
     result rv_##kernel parameters { return in_use.kernel arguments; }
 #include "rv_kernels.def"

@@ -1,7 +1,7 @@
-/* Late interaction (ColBERT's MaxSim, arXiv:2004.12832) between float query tokens and document tokens of which only the
- * signs are kept. The query is turned into 15-bit whole numbers once, so that the sums and maxima after it are exact and
- * the same on every instruction set; the rounding moves a token's score by at most sqrt(dims) / 32638 of the greatest
- * number in it. */
+/* Late interaction (ColBERT's MaxSim, arXiv:2004.12832) between float query tokens and document tokens of which only
+ * the signs are kept. The query is turned into 15-bit whole numbers once, so that the sums and maxima after it are
+ * exact and the same on every instruction set; the rounding moves a token's score by at most sqrt(dims) / 32638 of the
+ * greatest number in it. */
 #include "rv.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* One-to-many scans: scores by the table in use, a bounded min-heap of the best, a cancel flag polled between blocks. */
+/* One-to-many scans: scores by the table in use, a bounded min-heap of the best, a cancel flag polled between blocks.
+ */
 #include "rv.h"
 
 enum { BLOCK = 64 };
@@ -49,7 +50,7 @@ size_t rv_topk_dot_f32(const float *m, const float *x, size_t rows, size_t cols,
     for (size_t start = 0; start < rows && k; start += BLOCK) {
         if (cancel && *cancel) return 0;
         const size_t here = rows - start < BLOCK ? rows - start : BLOCK;
-        rv_matvec_f32(m + start * cols, x, block, here, cols);
+        rv_many_dot_f32(m + start * cols, x, block, here, cols);
         for (size_t i = 0; i < here; i++) {
             const size_t row = start + i;
             if (block[i] != block[i] || (keep && !(keep[row >> 3] >> (row & 7) & 1))) continue;

@@ -1,13 +1,9 @@
-/* The sign-bit kernel once, over a few byte-vector operations. An instruction set's file defines those and then includes
- * this one (rv.h comes before):
+/* The sign-bit kernel once, over the operations that rv_bytes.h lists and
  *
- *   B, B_BYTES            the byte vector and its size
- *   b_load(p) b_store(p, v)   unaligned
- *   b_spread(p)           B_BYTES bits from B_BYTES / 8 bytes at p, lowest bit first, as bytes that are 0 or 1
- *   P, p_zero()           running sums of products of bytes
- *   p_add(p, ones, v)     p plus the bytes of v where ones is 1, in p's lanes; RV_SIGN_DIMS / B_BYTES times without overflow
- *   p_join(high, low)     128 * the sum of high + the sum of low
- */
+ *   b_spread(p)         B_BYTES bits from B_BYTES / 8 bytes at p, lowest bit first, as bytes that are 0 or 1
+ *   P, p_zero()         running sums of bytes
+ *   p_add(p, ones, v)   p plus the int8 of v where ones is 1, up to RV_SIGN_DIMS / B_BYTES times without overflow
+ *   p_join(high, low)   128 * the sum of high + the sum of low */
 enum { SPREAD_TOKENS = 4 };
 
 /* Bits of one document token as bytes 0 and 1, zero from its end to the next multiple of B_BYTES. */

@@ -5,7 +5,8 @@
 
 #define RV_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
-#define RV_TARGET_BEGIN(features) RV_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define RV_TARGET_BEGIN(features)                                                                                      \
+    RV_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define RV_TARGET_END _Pragma("clang attribute pop")
 #else
 #define RV_TARGET_BEGIN(features) _Pragma("GCC push_options") RV_PRAGMA(GCC target(features))

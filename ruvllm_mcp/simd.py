@@ -64,7 +64,7 @@ def softmax(x: npt.ArrayLike) -> FloatArray:
     """exp(x) / sum(exp(x)), float32 (d,), without overflow; sums to 1."""
     array = floats(x, 1, "x")
     out = np.empty_like(array)
-    gil.rv_softmax_f32(_in(array), _out(out), array.size)
+    gil.rv_softmax_f32(_in(array), 1.0, _out(out), array.size)
     return out
 
 
@@ -72,7 +72,7 @@ def matvec(m: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
     """The dot product of each row of `m`, float32 (n, d), with `x`, float32 (d,): float32 (n,). DimensionError."""
     matrix, vector = _fitting(m, x)
     out = np.empty(len(matrix), np.float32)
-    nogil.rv_matvec_f32(_long_in(matrix), _long_in(vector), _long_out(out), *matrix.shape)
+    nogil.rv_many_dot_f32(_long_in(matrix), _long_in(vector), _long_out(out), *matrix.shape)
     return out
 
 

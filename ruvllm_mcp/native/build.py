@@ -24,8 +24,8 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parent.parent.parent
 CSRC = ROOT / "csrc"
 HEADERS = ("rv.h", "rv_index.h")
-# No contraction of a * b + c but where a kernel says so: the same source gives the same bits on every compiler.
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
+# Shared with the C tests. a * b + c is contracted only where a kernel says so, and then on every compiler.
+FLAGS = (CSRC / "cflags").read_text().split()
 KEEP_THE_GIL = """
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
@@ -51,7 +51,7 @@ def library() -> dict[str, Any]:
     """The static library as setuptools takes it: every object is built again when any header changes."""
     return {
         "sources": sources("*.c"),
-        "obj_deps": {"": sources("*.h", "*.def")},
+        "obj_deps": {"": sources("*.h", "*.def", "cflags")},
         "include_dirs": ["csrc"],
         "cflags": FLAGS,
     }
@@ -63,7 +63,7 @@ def module(name: str, preamble: str = "") -> FFI:
     ffi.set_source(
         f"ruvllm_mcp.native.{name}",
         preamble + "".join(f'#include "{header}"\n' for header in HEADERS),
-        depends=[*sources("*.c", "*.h", "*.def"), "ruvllm_mcp/native/build.py"],
+        depends=[*sources("*.c", "*.h", "*.def", "cflags"), "ruvllm_mcp/native/build.py"],
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
         libraries=["rv", "m"],
