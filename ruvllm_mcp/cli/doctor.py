@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def doctor(session: Session) -> None:
         "kernels": _kernels,
         "embedder": lambda: _embedder(settings),
         "store": lambda: _store(session, settings),
+        "integrity": lambda: _integrity(settings),
     }
     findings = {name: _checked(check) for name, check in checks.items()}
     healthy = all(finding.status != "failed" for finding in findings.values())
@@ -66,9 +68,9 @@ def _print(findings: dict[str, Finding]) -> None:
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
     for name, finding in findings.items():
         status = click.style(f"{finding.status:<7}", fg=colours[finding.status])
-        click.echo(f"{status}  {output.bold(f'{name:<8}')}  {output.shown(finding.detail)}")
+        click.echo(f"{status}  {output.bold(f'{name:<9}')}  {output.shown(finding.detail)}")
         if finding.advice:
-            click.echo(f"{'':19}{output.shown(finding.advice)}")
+            click.echo(f"{'':20}{output.shown(finding.advice)}")
 
 
 def _checked(check: Callable[[], Finding]) -> Finding:
@@ -132,6 +134,26 @@ def _embedder(settings: Settings) -> Finding:
     if not np.isclose(np.linalg.norm(cat), 1, atol=1e-4) or cat @ kitten <= cat @ tax:
         return Finding("failed", f"{embedder.name} gives vectors that make no sense", "Reinstall ruvllm-mcp.")
     return Finding("ok", f"{embedder.name}, {embedder.dim} dimensions")
+
+
+def _integrity(settings: Settings) -> Finding:
+    """SQLite's own check of every page, on a connection that can only read."""
+    import sqlite3
+
+    from ruvllm_mcp.memory.sqlite import FILE_NAME
+
+    file = settings.home / FILE_NAME
+    if not file.exists():
+        return Finding("ok", "no store yet")
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.DatabaseError as error:
+        problems = [str(error)]
+    if problems == ["ok"]:
+        return Finding("ok", "every page of the store is sound")
+    advice = "Save what can be read with `ruvllm memory export FILE`, move the home away, and import FILE again."
+    return Finding("failed", "; ".join(problems), advice)
 
 
 def _store(session: Session, settings: Settings) -> Finding:

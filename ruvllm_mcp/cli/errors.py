@@ -50,7 +50,10 @@ def tell_usage(error: click.ClickException, *, as_json: bool) -> int:
 
 def tell_interrupted(note: str, *, as_json: bool) -> int:
     """What Ctrl-C leaves to say."""
-    return _tell("Interrupted", "Interrupted.", note, INTERRUPTED, as_json=as_json)
+    if as_json:
+        return _tell("Interrupted", "Interrupted.", note, INTERRUPTED, as_json=True)
+    click.echo(f"Interrupted. {note}".rstrip(), err=True)
+    return INTERRUPTED
 
 
 def _tell(kind: str, message: str, hint: str, code: int, *, as_json: bool) -> int:

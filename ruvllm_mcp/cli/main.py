@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from ruvllm_mcp import __version__
-from ruvllm_mcp.cli import about, ask, doctor, memory_files, memory_read, memory_write, output, vectors
+from ruvllm_mcp.cli import about, ask, doctor, memory_files, memory_read, memory_write, output, state, vectors
 from ruvllm_mcp.cli.errors import BROKEN_PIPE, tell, tell_interrupted, tell_usage
 from ruvllm_mcp.cli.session import Group, ReaderGoneError, Session
 from ruvllm_mcp.errors import RuvLLMError
@@ -45,6 +45,8 @@ for command in (
     vectors.embed,
     vectors.similarity,
     about.stats,
+    state.export,
+    state.import_,
     about.info,
     doctor.doctor,
 ):

@@ -42,7 +42,8 @@ def import_(
     """Remember files or folders. Markdown, text, source code, notebooks, JSON lines.
 
     Files are cut into passages along headings, definitions and paragraphs. Import again at any time: what is unchanged
-    stays, what changed is replaced. What .gitignore leaves out, binaries and files that look like secrets are skipped.
+    stays, what changed is replaced. Binaries, files that look like secrets and what .gitignore leaves out are skipped.
+    PATH `-` reads JSON lines from stdin.
     """
     namespace = session.written()
     line = output.ProgressLine(silent=session.as_json)
@@ -55,14 +56,15 @@ def import_(
         line.show(min(1.0, share), f"{progress.added:,} new  {output.shown(progress.current)}")
 
     async def work(llm: RuvLLM) -> list[ImportReport]:
-        from ruvllm_mcp.ingest import import_path
+        from ruvllm_mcp.ingest import import_path, import_records
         from ruvllm_mcp.ingest.files import Selection
 
         selection = Selection(tuple(include), tuple(exclude), max_files)
+        shared: dict[str, Any] = {"namespace": namespace, "on_progress": on_progress}
         return [
-            await import_path(
-                llm, Path(path), namespace=namespace, selection=selection, prune=prune, on_progress=on_progress
-            )
+            await import_records(llm, sys.stdin.buffer, **shared)
+            if path == "-"
+            else await import_path(llm, Path(path), selection=selection, prune=prune, **shared)
             for path in paths
         ]
 
@@ -106,8 +108,8 @@ def _print_report(report: ImportReport) -> None:
         for reason, count in sorted(report.skipped.items(), key=lambda item: -item[1]):
             examples = report.examples[reason]
             more = ", …" if count > len(examples) else ""
-            rows.append([f"  {count:,}", reason, output.dim(output.shown(", ".join(examples) + more))])
-        output.table(rows, right=[0])
+            rows.append([f"  {count:,}", reason, output.shown(", ".join(examples) + more)])
+        output.table(rows, right=[0], dim_last=True)
 
 
 @click.command("export", cls=Command)

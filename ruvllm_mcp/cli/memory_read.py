@@ -79,8 +79,8 @@ def origin(memory: MemoryResult | MemoryRecord) -> tuple[str, str]:
     path, title = memory.metadata.get("path"), memory.metadata.get("title")
     if not path or "collection" not in memory.metadata:
         return memory.source, memory.content
-    lines = str(memory.metadata.get("lines", "")).partition("-")[0]
-    place = f"{path}:{lines}" if lines else str(path)
+    line, cell = (str(memory.metadata.get(unit, "")).partition("-")[0] for unit in ("lines", "cell"))
+    place = f"{path}:{line}" if line else f"{path} cell {cell}"
     head, _, rest = memory.content.partition("\n")
     return (f"{place} › {title}" if title else place), rest if head.startswith(str(path)) else memory.content
 
@@ -161,8 +161,10 @@ def list_(session: Session, limit: int, cursor: str | None, everything: bool, wh
     for item in items:
         place, content = origin(item)
         first = next((line.strip() for line in output.shown(content).split("\n") if line.strip()), "")
-        label = f"{place}  {first}" if place else first
-        rows.append([f"#{item.id}", output.when(item.updated_at), item.kind, item.namespace, label])
+        label = output.shown(place) if "collection" in item.metadata else f"{place}  {first}" if place else first
+        rows.append([f"#{item.id}", output.when(item.updated_at), item.kind, output.shown(item.namespace), label])
+    if len({row[3] for row in rows}) == 1:
+        rows = [[*row[:3], row[4]] for row in rows]
     output.table(rows, right=[0])
     if not rows:
         click.echo("No memories here. `ruvllm memory namespaces` shows what is stored where.")

@@ -68,8 +68,8 @@ def terminal_width() -> int:
     return max(40, min(160, shutil.get_terminal_size((100, 24)).columns))
 
 
-def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Rows with their columns lined up; those in `right` to the right. The last column is cut to fit the terminal."""
+def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), dim_last: bool = False) -> None:
+    """Rows with their columns lined up; those in `right` to the right. A terminal gets the last column cut to fit."""
     if not rows:
         return
     to_right = set(right)
@@ -80,14 +80,15 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> None:
         for column, cell in enumerate(row[:-1]):
             gap = " " * (widths[column] - columns_of(cell))
             cells.append(gap + cell if column in to_right else cell + gap)
-        last = row[-1] if click.unstyle(row[-1]) != row[-1] or not sys.stdout.isatty() else clipped(row[-1], room)
-        gap = " " * (widths[-1] - columns_of(last)) if len(row) - 1 in to_right else ""
-        click.echo("  ".join([*cells, gap + last]).rstrip())
+        last = clipped(row[-1], room) if sys.stdout.isatty() else row[-1]
+        click.echo("  ".join([*cells, dim(last) if dim_last else last]).rstrip())
 
 
 def fields(values: Mapping[str, Any]) -> None:
     """Names and values, one a line."""
-    table([(dim(name), shown(str(value))) for name, value in values.items()])
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        click.echo(f"{dim(name.ljust(width))}  {shown(str(value))}")
 
 
 def when(seconds: float | None) -> str:
@@ -109,7 +110,7 @@ def excerpt(text: str, *, indent: str = "    ", lines: int = SHOWN_LINES) -> Non
     width = terminal_width() - len(indent)
     full = [line.rstrip() for line in shown(text).expandtabs(4).split("\n") if line.strip()]
     for line in full[:lines]:
-        click.echo(indent + clipped(line, width))
+        click.echo(indent + (clipped(line, width) if sys.stdout.isatty() else line))
     if len(full) > lines:
         click.echo(indent + dim(f"… {len(full) - lines} more lines"))
 

@@ -2,3 +2,4 @@
 
 from ruvllm_mcp.ingest.importer import ImportReport as ImportReport
 from ruvllm_mcp.ingest.importer import import_path as import_path
+from ruvllm_mcp.ingest.importer import import_records as import_records

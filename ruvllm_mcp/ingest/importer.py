@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import anyio.to_thread
 
@@ -109,6 +109,19 @@ async def import_path(
     return await run.everything(selection or Selection(), prune=prune)
 
 
+async def import_records(
+    llm: RuvLLM,
+    stream: BinaryIO,
+    *,
+    namespace: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ImportReport:
+    """Remember the JSON lines of an open stream; see `records.py`. Raises InvalidInputError naming the bad line; the
+    batches before it stay."""
+    here = await anyio.to_thread.run_sync(Path.cwd)
+    return await _Import(llm, here, namespace or llm.settings.namespace, on_progress or _unseen).records(stream)
+
+
 def _existing(path: Path) -> Path:
     path = Path(path).expanduser().absolute()
     if not path.exists():
@@ -155,7 +168,8 @@ class _Import:
         for file in files:
             self._progress.current = file.name
             if file.language == "jsonl":
-                await self._records(file)
+                with file.path.open("rb") as stream:
+                    await self._records(stream, file.name)
             elif await self._file(file, stored.get(file.name, [])):
                 read.add(file.name)
         await self._flush()
@@ -242,8 +256,14 @@ class _Import:
                 secrets,
             )
 
-    async def _records(self, file: SourceFile) -> None:
-        for item, size in read_records(file.path, file.name, self._namespace):
+    async def records(self, stream: BinaryIO) -> ImportReport:
+        """Remember the records of an open stream."""
+        await self._records(stream, "")
+        await self._flush()
+        return self._report(0)
+
+    async def _records(self, stream: BinaryIO, name: str) -> None:
+        for item, size in read_records(stream, name, self._namespace):
             self._progress.bytes_done += size
             self._pending.additions.append(item)
             if len(self._pending.additions) >= BATCH:

@@ -177,6 +177,8 @@ def language_of(name: str) -> str | None:
     lower = name.lower()
     if lower in WHOLE_NAMES:
         return WHOLE_NAMES[lower]
+    if "." not in lower and lower.split("-")[0] in WHOLE_NAMES:
+        return WHOLE_NAMES[lower.split("-")[0]]  # LICENSE-MIT
     dot = lower.rfind(".")
     suffix = lower[dot:] if dot > 0 else ""
     for table in (PROSE, CODE, NOTEBOOKS, RECORDS):

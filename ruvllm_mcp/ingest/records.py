@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.types import MemoryRecord, NewMemory
@@ -21,16 +20,15 @@ _FIELDS = ("namespace", "kind", "importance", "ttl", "source")
 _IGNORED = ("id", "created_at", "updated_at")
 
 
-def read_records(path: Path, name: str, namespace: str) -> Iterator[tuple[NewMemory, int]]:
+def read_records(stream: BinaryIO, name: str, namespace: str) -> Iterator[tuple[NewMemory, int]]:
     """Each line's memory and how many bytes it took. InvalidInputError names the line that is no record."""
-    with path.open("rb") as stream:
-        number = 0
-        while line := stream.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise _bad(name, number, f"is longer than {MAX_LINE_BYTES:,} bytes")
-            if line.strip():
-                yield record_of(line, name, number, namespace), len(line)
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise _bad(name, number, f"is longer than {MAX_LINE_BYTES:,} bytes")
+        if line.strip():
+            yield record_of(line, name, number, namespace), len(line)
 
 
 def record_of(line: bytes, name: str, number: int, namespace: str) -> NewMemory:

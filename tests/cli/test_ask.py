@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +70,18 @@ def test_vectors_are_those_of_the_embedder(shell: Shell) -> None:
     assert float(shell("similarity", "-", "another", stdin="one text").out) == pytest.approx(cosine, abs=1e-4)
 
 
+def test_the_whole_state_moves_in_one_file(filled: Shell, tmp_path: Path) -> None:
+    found = filled("memory", "search", "how do releases reach the deploy pipeline?", "--json").json
+    filled("feedback", found["request_id"], "--relevant", "3", "--irrelevant", "1")
+    file, elsewhere = str(tmp_path / "state.jsonl"), ["--home", str(tmp_path / "elsewhere"), "--json"]
+    written = filled("export", file, "--json").json
+    assert (written["memories"], written["feedbacks"]) == (3, 1)
+    assert filled("import", file, *elsewhere).json["memories"] == 3
+    question = "how do the releases reach the deploy pipeline?"
+    assert "postgres" in filled("memory", "search", question, *elsewhere).json["items"][0]["content"]
+    assert filled("import", str(tmp_path / "nowhere"), *elsewhere).code != 0
+
+
 def test_stats_and_info_tell_where_things_are(filled: Shell, home: Path) -> None:
     stats = filled("stats", "--json").json
     assert (stats["memories"], stats["home"], stats["namespaces"]) == (3, str(home), {"shop": 3})
@@ -89,7 +103,7 @@ def test_a_healthy_installation_passes_the_doctor(filled: Shell) -> None:
     report = filled("doctor", "--json").json
     assert report["healthy"] is True
     assert {check["name"]: check["status"] for check in report["checks"]} == dict.fromkeys(
-        ("home", "disk", "kernels", "embedder", "store"), "ok"
+        ("home", "disk", "kernels", "embedder", "store", "integrity"), "ok"
     )
 
 
@@ -101,8 +115,22 @@ def test_the_doctor_tells_what_is_wrong_and_what_to_do(filled: Shell, home: Path
     ill = filled("doctor", "--json")
     assert (ill.code, ill.json["healthy"]) == (1, False)
     failed = {check["name"]: check for check in ill.json["checks"] if check["status"] == "failed"}
-    assert list(failed) == ["store"]
-    assert failed["store"]["advice"]
+    assert list(failed) == ["store", "integrity"]
+    assert all(check["advice"] for check in failed.values())
+
+
+def test_the_doctor_finds_a_page_that_was_overwritten(shell: Shell, home: Path) -> None:
+    shell("memory", "import", "-", stdin="\n".join(json.dumps({"text": f"{n} " + "long " * 400}) for n in range(200)))
+    with sqlite3.connect(home / "memory.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    data = bytearray((home / "memory.db").read_bytes())
+    page = len(data) // 2 // 8192 * 8192
+    data[page : page + 8192] = b"\xa5" * 8192
+    (home / "memory.db").write_bytes(bytes(data))
+    report = shell("doctor", "--json")
+    check = next(check for check in report.json["checks"] if check["name"] == "integrity")
+    assert (report.code, check["status"], "memory export" in check["advice"]) == (1, "failed", True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can name a folder that nobody can make")
