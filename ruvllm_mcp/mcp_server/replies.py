@@ -70,10 +70,8 @@ class ContextReply(TypedDict):
     hint: NotRequired[str]
 
 
-class MemoryReply(TypedDict):
+class AboutReply(TypedDict):
     id: int
-    content: str
-    next_offset: NotRequired[Annotated[int, Field(description="there is more: pass as offset")]]
     namespace: str
     kind: str
     importance: float
@@ -84,6 +82,11 @@ class MemoryReply(TypedDict):
     updated: NotRequired[str]
     expires: NotRequired[str]
     uses: NotRequired[int]
+
+
+class MemoryReply(AboutReply):
+    content: str
+    next_offset: NotRequired[Annotated[int, Field(description="there is more: pass as offset")]]
 
 
 class DeleteReply(TypedDict):
@@ -169,19 +172,15 @@ def hit(result: MemoryResult, home_namespace: str, limit: int) -> Hit:
     return shown
 
 
-def memory(record: MemoryRecord, offset: int = 0) -> Reply:
-    """A whole record, its content from `offset` on, 20,000 characters at most."""
-    end = offset + PAGE_CHARACTERS
-    shown: MemoryReply = {
+def about(record: MemoryRecord) -> AboutReply:
+    """Everything about a record but its content."""
+    shown: AboutReply = {
         "id": int(record.id),
-        "content": record.content[offset:end],
         "namespace": record.namespace,
         "kind": record.kind,
         "importance": round(record.importance, 3),
         "created": when(record.created_at),
     }
-    if end < len(record.content):
-        shown["next_offset"] = end
     if record.metadata:
         shown["metadata"] = dict(record.metadata)
     if record.source:
@@ -194,5 +193,14 @@ def memory(record: MemoryRecord, offset: int = 0) -> Reply:
         shown["expires"] = when(record.expires_at)
     if record.access_count:
         shown["uses"] = record.access_count
-    about = {key: value for key, value in shown.items() if key != "content"}
-    return Reply(shown, f"{compact(about)}\n{shown['content']}")
+    return shown
+
+
+def memory(record: MemoryRecord, offset: int) -> Reply:
+    """A whole record, its content from `offset` on, 20,000 characters at most."""
+    end = offset + PAGE_CHARACTERS
+    rest = about(record)
+    content = record.content[offset:end]
+    if end >= len(record.content):
+        return Reply({**rest, "content": content}, f"{compact(rest)}\n{content}")
+    return Reply({**rest, "content": content, "next_offset": end}, f"{compact(rest)} next_offset {end}\n{content}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -40,8 +38,7 @@ async def read_resource(llm: RuvLLM, uri: str) -> ReadResourceResult:
             INVALID_PARAMS, f"There is no resource {uri[:200]!r}. Memories are memory://ID, e.g. memory://7."
         )
     record = await llm.get_memory(int(match[1]))
-    about: Mapping[str, Any] = replies.memory(record).structured
-    meta = {key: value for key, value in about.items() if key not in ("content", "next_offset")}
+    meta = dict(replies.about(record))
     contents = TextResourceContents(uri=uri, mime_type="text/plain", text=record.content, _meta=meta)
     return ReadResourceResult(contents=[contents])
 

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--namespace", metavar="NAME", help="where memories go by default (default: the project's name)"
     )
-    parser.add_argument("--embedder", metavar="NAME", help="what turns text into vectors: minilm, static or hashing")
+    parser.add_argument("--embedder", metavar="NAME", help="what turns text into vectors (default: minilm)")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP on 127.0.0.1 with a bearer token")
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"port of --http, 0 for any free one (default: {DEFAULT_PORT})"

@@ -10,10 +10,8 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
 from ruvllm_mcp.mcp_server.replies import Reply
 from ruvllm_mcp.mcp_server.tools import Arguments, Call, Content, Ids, Number, Question, ToolSpec
-from ruvllm_mcp.mcp_server.tools_memory import FEEDBACK_HINT, Scope, Where, nothing_found
+from ruvllm_mcp.mcp_server.tools_memory import FEEDBACK_HINT, SHOWN_NAMESPACES, Scope, Where, nothing_found
 from ruvllm_mcp.types import GenerationConfig
-
-SHOWN_NAMESPACES = 20
 
 
 class QueryArguments(Arguments):
@@ -43,7 +41,7 @@ async def _query(call: Call, given: QueryArguments) -> Reply:
         "sources": sources,
         "backend": answer.backend,
     }
-    reply["hint"] = FEEDBACK_HINT if sources else nothing_found(given.namespace, given.where)
+    reply["hint"] = FEEDBACK_HINT if sources else await nothing_found(call, given.namespace, given.where)
     about = f"request_id {answer.request_id}, confidence {answer.confidence:.2f}, sources {replies.compact(sources)}"
     return Reply(reply, f"{answer.text}\n{about}. {reply['hint']}")
 

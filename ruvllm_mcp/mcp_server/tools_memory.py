@@ -35,6 +35,7 @@ from ruvllm_mcp.types import NewMemory
 
 SECONDS_PER_DAY = 86_400
 ADDED_AT_ONCE = 50
+SHOWN_NAMESPACES = 20
 FEEDBACK_HINT = "Then call feedback: this request_id, ids that helped (relevant), ids that did not (irrelevant)."
 KIND_HELP = "decision, convention, failure, fix, test, command, preference, note or your own word"
 SCOPE_HELP = 'default: this project\'s and "global"; "*" searches all'
@@ -136,7 +137,7 @@ async def _search(call: Call, given: SearchArguments) -> Reply:
     limit = replies.SEARCH_CHARACTERS // max(len(found), 4)
     hits = [replies.hit(result, call.llm.settings.namespace, limit) for result in found]
     reply: replies.SearchReply = {"request_id": found.request_id, "memories": hits}
-    reply["hint"] = FEEDBACK_HINT if hits else nothing_found(given.namespace, given.where)
+    reply["hint"] = FEEDBACK_HINT if hits else await nothing_found(call, given.namespace, given.where)
     lines = [f"request_id {found.request_id}. {reply['hint']}"]
     for hit in hits:
         about = {key: value for key, value in hit.items() if key not in ("id", "content", "score", "similarity")}
@@ -144,11 +145,15 @@ async def _search(call: Call, given: SearchArguments) -> Reply:
     return Reply(reply, "\n".join(lines))
 
 
-def nothing_found(namespace: str | None, where: Any) -> str:
+async def nothing_found(call: Call, namespace: str | None, where: Any) -> str:
+    """What to do about a search without results; names the namespaces when there is none of the name given."""
     wider = [
         *(["without where"] if where else []),
         *(['with namespace "*"'] if namespace != "*" else []),
     ]
+    if namespace and namespace != "*" and namespace not in (known := await call.llm.namespaces()):
+        largest = sorted(known, key=lambda name: -known[name])[:SHOWN_NAMESPACES]
+        return f"There is no namespace {namespace!r}. The largest are: {', '.join(largest) or 'none yet'}."
     retry = f" Try {' or '.join(wider)}." if wider else ""
     return f"Nothing is remembered about this.{retry} When you find out, memory_add it."
 
@@ -168,7 +173,7 @@ async def _context(call: Call, given: ContextArguments) -> Reply:
         "tokens": packed.tokens,
         "sources": [int(source.id) for source in packed.sources],
     }
-    reply["hint"] = FEEDBACK_HINT if packed.sources else nothing_found(given.namespace, given.where)
+    reply["hint"] = FEEDBACK_HINT if packed.sources else await nothing_found(call, given.namespace, given.where)
     return Reply(reply, f"request_id {packed.request_id}, ids {reply['sources']}. {reply['hint']}\n{packed.text}")
 
 
@@ -206,7 +211,8 @@ async def _update(call: Call, given: UpdateArguments) -> Reply:
         raise InvalidInputError(
             "memory_update did nothing: no change was given.", "Give content, metadata, kind, importance or ttl_days."
         )
-    return replies.memory(await call.llm.update_memory(given.id, **changes))
+    about = replies.about(await call.llm.update_memory(given.id, **changes))
+    return Reply(about, f"Updated: {replies.compact(about)}")
 
 
 class DeleteArguments(Arguments):
@@ -266,9 +272,9 @@ MEMORY_TOOLS: tuple[ToolSpec[Any], ...] = (
     ToolSpec(
         "memory_update",
         "Correct a memory",
-        "Change what is given of a memory that is wrong or outdated; the rest stays. Returns it as it is now.",
+        "Change what is given of a memory that is wrong or outdated; the rest stays.",
         UpdateArguments,
-        replies.MemoryReply,
+        replies.AboutReply,
         _update,
         is_destructive=True,
         not_found=UNKNOWN_ID,

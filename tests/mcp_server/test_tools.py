@@ -163,6 +163,13 @@ async def test_nothing_found_says_so_and_what_to_do(connect: Connect) -> None:
             assert "memory_add" in nothing["hint"]
 
 
+async def test_an_unknown_namespace_is_named_with_those_there_are(connect: Connect) -> None:
+    async with connect() as client:
+        await stored(client)
+        nothing = await called(client, "memory_search", query="tests", namespace="projcet")
+        assert nothing["hint"] == "There is no namespace 'projcet'. The largest are: project."
+
+
 async def test_update_changes_what_is_given_and_delete_forgets(connect: Connect) -> None:
     async with connect() as client:
         ids = await stored(client)
