@@ -1,6 +1,6 @@
 """Speed of the memory: adds and searches at several sizes, and the dense index beside its peers, in one run.
 
-    python benchmarks/memory.py [--sizes 1000,10000,100000] [--embedder hashing] [--peers]
+    python benchmarks/memory.py [--sizes 1000,10000,100000] [--embedder free] [--peers]
 
 Texts are made of English-like words in Zipf's proportions, 40 a memory, so that common words are as common as in
 prose. Peers (`hnswlib`, `faiss`, `usearch`, where installed) search the same vectors; each line gives recall@10
@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import random
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ruvllm_mcp.embed import load
+from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.memory import codes, hnsw
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
@@ -71,6 +74,31 @@ def texts(count: int, words: int, seed: int) -> list[str]:
     return [" ".join(chosen.choices(known, weights, k=words)) for _ in range(count)]
 
 
+class FreeEmbedder:
+    """A unit vector of 384 dimensions drawn from each text: no meaning, no cost."""
+
+    name, dim, fingerprint, has_tokens = "free", 384, "free", False
+
+    def encode(self, given: Sequence[str], *, tokens: bool = False) -> Encoded:  # noqa: ARG002  it has none
+        rows = np.array([np.random.default_rng(zlib.crc32(text.encode())).standard_normal(384) for text in given])
+        return Encoded((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), None)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+def synced_write() -> float:
+    """Median milliseconds to append 64 KB to a file and have it on the disk: what a durable add costs at least."""
+    with tempfile.NamedTemporaryFile() as file:
+
+        def write(_: str) -> None:
+            file.write(bytes(65_536))
+            file.flush()
+            os.fsync(file.fileno())
+
+        return milliseconds(write, [""] * 40)[0]
+
+
 def milliseconds(call: Callable[[str], object], arguments: list[str]) -> tuple[float, float]:
     """Median and 95th percentile over the arguments."""
     taken = []
@@ -82,7 +110,7 @@ def milliseconds(call: Callable[[str], object], arguments: list[str]) -> tuple[f
 
 
 def whole_memory(size: int, embedder_name: str) -> None:
-    embedder = load(embedder_name)
+    embedder: Embedder = FreeEmbedder() if embedder_name == "free" else load(embedder_name)
     embedder.encode(["warm up"])
     questions = texts(100, 6, seed=2)
     with tempfile.TemporaryDirectory() as folder:
@@ -208,11 +236,12 @@ def dense_peers(size: int, dim: int = 384, queries: int = 200) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1000,10000,100000")
-    parser.add_argument("--embedder", default="hashing")
+    parser.add_argument("--embedder", default="free")
     parser.add_argument(
         "--peers", action="store_true", help="the dense index beside hnswlib, usearch and faiss instead"
     )
     given = parser.parse_args()
+    print(f"a synced write of 64 KB takes {synced_write():.2f} ms here")
     for size in map(int, given.sizes.split(",")):
         if given.peers:
             dense_peers(size)

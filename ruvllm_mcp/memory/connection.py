@@ -70,8 +70,8 @@ class Connections:
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
         with translated(path):
-            _create_private(path)
-            self._writer = _connect(path)
+            create_private(path)
+            self._writer = connect(path)
             try:
                 _check_identity(self._writer, path)
                 migrations.migrate(self._writer, time.time())
@@ -100,7 +100,7 @@ class Connections:
                 self._refuse_if_closed()
                 connection = self._readers.pop() if self._readers else None
             if connection is None:
-                connection = _connect(self.path)
+                connection = connect(self.path)
             try:
                 yield connection
             finally:
@@ -123,13 +123,15 @@ class Connections:
             raise StoreError(f"{self.path} was closed.", "Open the memory again.")
 
 
-def _create_private(path: Path) -> None:
+def create_private(path: Path) -> None:
+    """Makes the file, empty and for its owner alone, and its folder."""
     if not path.parent.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same permissions
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with our pragmas, usable from any thread."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         for pragma in (

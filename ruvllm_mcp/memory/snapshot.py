@@ -140,6 +140,13 @@ def load(folder: Path, identity: Identity, store_seq: int) -> Replica | None:
     return replica
 
 
+def verify(path: Path) -> None:
+    """Reads the whole file. Raises StoreCorruptError when any of it is damaged."""
+    for name, part in ((read_footer(path) or {}).get("parts", {})).items():
+        if _crc(_mapped(path, part)) != part["crc"]:
+            raise StoreCorruptError(f"{path} is damaged in {name!r}.", "It is made anew from the store.")
+
+
 def read_footer(path: Path) -> dict[str, Any] | None:
     """What the file says of itself, None when there is no file. Raises StoreCorruptError when it cannot be read."""
     try:

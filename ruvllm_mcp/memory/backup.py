@@ -1,0 +1,120 @@
+"""Copies of the store: made while it is in use, and put back while it is in use.
+
+A backup is one SQLite file of the same schema, complete as of one moment. Restoring replaces the rows in one
+transaction and gives each a new sequence number (and what is gone a tombstone), so that every process takes the
+change in at its next search like any other. A store too damaged to be opened is set aside and the backup takes its
+place.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from ruvllm_mcp.errors import InvalidInputError, StoreCorruptError
+from ruvllm_mcp.memory import migrations
+from ruvllm_mcp.memory.connection import Connections, connect, create_private, translated
+from ruvllm_mcp.memory.sqlite import FILE_NAME
+
+_OWN = ("counters", "identity", "migrations", "tombstones", "sqlite_sequence")
+
+
+def backup(folder: Path, target: Path) -> int:
+    """Copies the store in `folder` to the new file `target` (mode 0600) and checks the copy; returns its bytes."""
+    if target.exists():
+        raise InvalidInputError(f"{target} exists already.", "Name a new file.")
+    if not (folder / FILE_NAME).exists():
+        raise InvalidInputError(f"{folder} holds no store.", "Name the home of one.")
+    partial = target.with_name(target.name + ".partial")
+    with translated(target):
+        partial.unlink(missing_ok=True)
+        create_private(partial)
+        try:
+            _copy(folder / FILE_NAME, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def restore(folder: Path, source: Path) -> int:
+    """Makes the store in `folder` what it was when `source` was made; returns how many memories that are."""
+    if not source.is_file():
+        raise InvalidInputError(f"There is no file {source}.", "Name a backup.")
+    path, incoming = folder / FILE_NAME, folder / "restore.partial"
+    with translated(source):
+        incoming.unlink(missing_ok=True)
+        create_private(incoming)
+        try:
+            _copy(source, incoming)
+            Connections(incoming).close()  # checks that it is a store of ours and brings its schema up to date
+            try:
+                Connections(path).close()
+            except StoreCorruptError:
+                set_aside(path)
+                Connections(path).close()
+            return _replace_rows(path, incoming)
+        finally:
+            for leftover in folder.glob("restore.partial*"):
+                leftover.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """One consistent copy, however busy the source is, as a single file without a log beside it."""
+    reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+    writing = sqlite3.connect(target)
+    try:
+        reading.backup(writing)
+        writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+        seen = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if seen != "ok":
+            raise StoreCorruptError(f"{source} is damaged ({seen}).", "Name another backup, or run `ruvllm doctor`.")
+    finally:
+        writing.close()
+        reading.close()
+
+
+def set_aside(path: Path) -> None:
+    """Renames the store's files to `memory.db.damaged-<time>`."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.replace(path.with_name(f"{path.name}.damaged-{stamp}{suffix}"))
+
+
+def _replace_rows(path: Path, incoming: Path) -> int:
+    connection = connect(path)
+    try:
+        connection.execute("ATTACH ? AS incoming", (str(incoming),))
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        if migrations.version_of(connection) != len(migrations.STEPS):
+            raise StoreCorruptError(f"{path} changed meanwhile.", "Try again.")
+        offset = connection.execute("SELECT value + 1 FROM main.counters WHERE name = 'seq'").fetchone()[0]
+        gone = connection.execute(
+            "SELECT id FROM main.memories WHERE id NOT IN (SELECT id FROM incoming.memories) ORDER BY id"
+        ).fetchall()
+        tables = connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table not in _OWN:
+                connection.execute(f"DELETE FROM main.{table}")
+        for (table,) in tables:
+            if table not in _OWN:
+                connection.execute(f"INSERT INTO main.{table} SELECT * FROM incoming.{table}")
+        connection.execute("UPDATE main.memories SET seq = -seq")  # by a detour: no two may be equal on the way
+        connection.execute("UPDATE main.memories SET seq = ? - seq", (offset,))
+        last = connection.execute("SELECT coalesce(max(seq), ?) FROM main.memories", (offset,)).fetchone()[0]
+        connection.executemany(
+            "INSERT INTO main.tombstones VALUES (?, ?)", [(last + n, row[0]) for n, row in enumerate(gone, start=1)]
+        )
+        connection.execute("UPDATE main.counters SET value = ? WHERE name = 'seq'", (last + len(gone),))
+        connection.execute("UPDATE main.identity SET value = lower(hex(randomblob(16)))")
+        count = connection.execute("SELECT count(*) FROM main.memories").fetchone()[0]
+        connection.execute("COMMIT")
+        return int(count)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.close()

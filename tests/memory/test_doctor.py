@@ -1,0 +1,162 @@
+"""Backups, restoring and repair: what was there is there again, and every process sees it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ruvllm_mcp.errors import InvalidInputError, StoreCorruptError, StoreError
+from ruvllm_mcp.memory import doctor, live, migrations
+from ruvllm_mcp.memory.backup import backup, restore
+from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.types import NewMemory
+from tests.memory.conftest import WordEmbedder
+
+
+def opened(folder: Path) -> Memory:
+    embedder = WordEmbedder()
+    return Memory(folder, lambda: embedder, namespace="here")
+
+
+def contents(memory: Memory) -> dict[int, str]:
+    return {record.id: record.content for record in memory.records()}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    memory = opened(tmp_path / "home")
+    memory.add([NewMemory(f"memory number {n} about topic{n % 9}", {"n": n}) for n in range(200)])
+    memory.close()
+    return tmp_path / "home"
+
+
+def test_a_backup_made_while_writing_is_complete_and_restores_online(home: Path, tmp_path: Path) -> None:
+    ours, theirs = opened(home), opened(home)
+    before = contents(ours)
+    theirs.search("topic1")
+    assert backup(home, tmp_path / "copy.db") > 0
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    first, second = sorted(before)[:2]
+    ours.delete(first)
+    ours.update(second, content="overwritten by mistake")
+    late = ours.add([NewMemory("added after the backup")])[0]
+    assert theirs.search("overwritten by mistake").hits[0].id == second
+    assert restore(home, tmp_path / "copy.db") == 200
+    for memory in (ours, theirs):
+        assert contents(memory) == before
+        found = memory.search("memory number", 500, mode="lexical").hits
+        assert {hit.id: hit.content for hit in found} == before
+        assert late not in {hit.id for hit in memory.search("added after the backup", 500).hits}
+    assert ours.add([NewMemory("one more")])[0] > late
+    assert not doctor.examine(home)
+    ours.close()
+    theirs.close()
+
+
+def test_a_backup_never_overwrites_and_is_checked(home: Path, tmp_path: Path) -> None:
+    backup(home, tmp_path / "copy.db")
+    with pytest.raises(InvalidInputError, match="exists"):
+        backup(home, tmp_path / "copy.db")
+    with pytest.raises(InvalidInputError, match="no store"):
+        backup(tmp_path / "nowhere", tmp_path / "other.db")
+    data = bytearray((tmp_path / "copy.db").read_bytes())
+    data[8192 * 3 : 8192 * 5] = random.Random(1).randbytes(8192 * 2)
+    (tmp_path / "bad.db").write_bytes(data)
+    before = contents(opened(home))
+    for bad in (tmp_path / "bad.db", tmp_path / "none.db"):
+        with pytest.raises((StoreError, InvalidInputError)):
+            restore(home, bad)
+    assert contents(opened(home)) == before, "a failed restore changes nothing"
+
+
+def test_a_restore_replaces_a_store_that_cannot_be_opened(home: Path, tmp_path: Path) -> None:
+    before = contents(opened(home))
+    backup(home, tmp_path / "copy.db")
+    (home / "memory.db").write_bytes(b"garbage" * 10_000)
+    with pytest.raises(StoreCorruptError):
+        opened(home)
+    assert restore(home, tmp_path / "copy.db") == 200
+    assert contents(opened(home)) == before
+    assert list(home.glob("memory.db.damaged-*"))
+
+
+def test_a_sound_store_has_no_symptoms(home: Path, tmp_path: Path) -> None:
+    assert doctor.examine(home) == []
+    assert doctor.examine(tmp_path / "nothing here") == []
+
+
+HARMS = {
+    "terms": "DELETE FROM terms WHERE memory_id % 2",
+    "hashes": "UPDATE memories SET content = content || ' flipped' WHERE id = 7",
+    "vectors": "UPDATE vectors SET vector = x'0011' WHERE memory_id = 5",
+    "numbers": "UPDATE counters SET value = 3 WHERE name = 'seq'",
+    "orphans": "INSERT INTO terms VALUES (9999, 1, x'')",
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_each_symptom_is_named_and_put_right(home: Path, name: str) -> None:
+    raw = sqlite3.connect(home / "memory.db")
+    raw.execute(HARMS[name])
+    raw.commit()
+    raw.close()
+    assert [symptom.name for symptom in doctor.examine(home)] == [name]
+    assert doctor.repair(home) == []
+    memory = opened(home)
+    assert len(memory.search("memory number", 500, mode="lexical").hits) == 200
+    assert len(memory.search("memory number", 500, mode="vector").hits) == 200
+    memory.close()
+
+
+def test_stray_and_damaged_files_are_cleared(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SAVE_AT", 10)
+    memory = opened(home)
+    memory.search("topic1")
+    memory.close()
+    path = next(home.glob("index-*.snap"))
+    data = bytearray(path.read_bytes())
+    data[100] ^= 255
+    path.write_bytes(data)
+    (home / "index-abc.snap.123.partial").write_bytes(b"half")
+    assert {symptom.name for symptom in doctor.examine(home)} == {"snapshot", "leftover"}
+    assert doctor.repair(home) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_memories_on_sound_pages_are_salvaged(home: Path, seed: int) -> None:
+    before = contents(opened(home))
+    raw = sqlite3.connect(home / "memory.db")
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    raw.close()
+    data, chosen = bytearray((home / "memory.db").read_bytes()), random.Random(seed)
+    for _ in range(3):
+        page = chosen.randrange(4, len(data) // 8192)
+        data[page * 8192 : page * 8192 + 4_000] = chosen.randbytes(4_000)
+    (home / "memory.db").write_bytes(data)
+    if not doctor.examine(home):
+        pytest.skip("the damage fell on free pages")
+    doctor.repair(home)
+    memory = opened(home)
+    after = contents(memory)
+    assert len(after) >= 100
+    assert all(before.get(number) == text for number, text in after.items())
+    assert len(memory.search("memory number", 500, mode="lexical").hits) == len(after)
+    memory.close()
+
+
+def test_pending_migrations_are_told_before_they_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    raw = sqlite3.connect(tmp_path / "old" / "memory.db", isolation_level=None)
+    everything = migrations.STEPS
+    try:
+        migrations.STEPS = everything[:1]  # type: ignore[misc]  # an older release
+        migrations.migrate(raw, 0.0)
+    finally:
+        migrations.STEPS = everything  # type: ignore[misc]  # back again
+        raw.close()
+    assert doctor.pending_migrations(tmp_path / "old") == [step.__name__ for step in everything[1:]]
+    opened(tmp_path / "old").close()
+    assert doctor.pending_migrations(tmp_path / "old") == []
