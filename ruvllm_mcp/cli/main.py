@@ -15,7 +15,7 @@ import click
 
 from ruvllm_mcp import __version__
 from ruvllm_mcp.cli import about, ask, doctor, memory_files, memory_read, memory_write, output, state, vectors
-from ruvllm_mcp.cli.errors import BROKEN_PIPE, tell, tell_interrupted, tell_usage
+from ruvllm_mcp.cli.errors import BROKEN_PIPE, MEANINGS, tell, tell_interrupted, tell_usage
 from ruvllm_mcp.cli.session import Group, ReaderGoneError, Session
 from ruvllm_mcp.errors import RuvLLMError
 
@@ -35,7 +35,21 @@ for part in (
 ):
     memory.add_command(part)
 
-ruvllm = Group("ruvllm", help="A local memory for coding agents and notebooks.", no_args_is_help=True)
+EXAMPLES = """\b
+Try:
+  ruvllm memory import .
+  ruvllm memory search "where are secrets removed?"
+  ruvllm memory add "Releases go out on Tuesdays." -m team=web
+  git log -1 --format=%B | ruvllm memory add - --kind decision
+"""
+EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in MEANINGS.items())
+
+ruvllm = Group(
+    "ruvllm",
+    help="A local memory for coding agents and notebooks.",
+    epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+    no_args_is_help=True,
+)
 click.version_option(__version__, message="%(prog)s %(version)s")(ruvllm)
 for command in (
     memory,

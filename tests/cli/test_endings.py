@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -114,6 +115,12 @@ def test_bad_input_ends_in_one_line_that_says_what_to_do(
     assert code in MEANINGS
 
 
+def test_help_tells_every_exit_code(shell: Shell) -> None:
+    shown = shell("--help").out
+    for code, meaning in MEANINGS.items():
+        assert f"  {code:<3}  {meaning}" in shown
+
+
 def test_unknown_settings_and_environment_are_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUVLLM_THREADS", "many")
     error = shell("stats", "--json").error
@@ -131,6 +138,23 @@ def test_a_damaged_and_a_newer_store_end_with_the_store_code(shell: Shell, home:
         file.unlink()
     (home / "memory.db").write_bytes(b"this is no database" * 500)
     assert (shell("stats", "--json").code, shell("stats", "--json").error["type"]) == (4, "StoreCorruptError")
+
+
+def test_a_full_disk_ends_with_the_store_code_and_loses_nothing(process: Process, shell: Shell) -> None:
+    shell("memory", "add", "Kept.")
+    records = "".join(json.dumps({"text": f"{number} " + "long text " * 300}) + "\n" for number in range(100))
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    child = process("memory", "import", "-", "--json", preexec_fn=small_disk)
+    out, err = child.communicate(records)
+    assert (child.returncode, out) == (4, "")
+    assert json.loads(err)["error"]["type"] == "StorageFullError"
+    assert shell("memory", "get", "1").code == 0
+    assert shell("doctor").code == 0
+    assert shell("memory", "import", "-", "--json", stdin=records).code == 0
+    assert len(shell("memory", "list", "--all", "--json").json["items"]) == 101
 
 
 def test_exit_codes_reach_the_operating_system(process: Process) -> None:
