@@ -132,12 +132,12 @@ def test_a_missing_or_empty_or_other_file_is_refused(tmp_path: Path) -> None:
 def test_every_cut_is_refused_and_no_changed_byte_does_harm(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     damaged = tmp_path / "damaged.gguf"
-    for length in range(len(whole) - 24):  # the last tensor's padding may go
+    for length in (*range(0, 480, 7), *range(480, len(whole) - 24, 61)):  # the last tensor's padding may go
         damaged.write_bytes(whole[:length])
         with pytest.raises(ModelError):
             GgufFile(damaged)
     chance = random.Random(5)
-    for _ in range(1500):
+    for _ in range(600):
         raw = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             raw[chance.randrange(420)] = chance.choice((0, 1, 8, 9, 127, 255, chance.randrange(256)))

