@@ -9,7 +9,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
 
 LOW_DISK_BYTES = 500_000_000
+# Symptoms of things that are made anew when they are missing.
+HARMLESS = ("leftover", "snapshot")
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,18 @@ class Finding:
 
 
 @click.command(cls=Command)
+@click.option("--repair", is_flag=True, help="Put right what can be. Nothing else may use the store meanwhile.")
 @current
-def doctor(session: Session) -> None:
-    """Check that everything works, and say what to do. Exit code 1 when something is wrong."""
+def doctor(session: Session, repair: bool) -> None:
+    """Check that everything works, and say what to do. Exit code 1 when something is wrong.
+
+    --repair makes derived data anew and saves what can be read from damaged pages; the file as it was is kept.
+    """
     settings = session.settings()
+    if repair:
+        from ruvllm_mcp.memory import doctor as physician
+
+        physician.repair(settings.home)
     checks: dict[str, Callable[[], Finding]] = {
         "home": lambda: _home(settings),
         "disk": lambda: _disk(settings),
@@ -137,23 +146,16 @@ def _embedder(settings: Settings) -> Finding:
 
 
 def _integrity(settings: Settings) -> Finding:
-    """SQLite's own check of every page, on a connection that can only read."""
-    import sqlite3
+    from ruvllm_mcp.memory.doctor import examine
 
-    from ruvllm_mcp.memory.sqlite import FILE_NAME
-
-    file = settings.home / FILE_NAME
-    if not file.exists():
-        return Finding("ok", "no store yet")
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
-    except sqlite3.DatabaseError as error:
-        problems = [str(error)]
-    if problems == ["ok"]:
-        return Finding("ok", "every page of the store is sound")
-    advice = "Save what can be read with `ruvllm memory export FILE`, move the home away, and import FILE again."
-    return Finding("failed", "; ".join(problems), advice)
+    symptoms = examine(settings.home)
+    if not symptoms:
+        return Finding("ok", "every page and record is sound")
+    status = "warning" if all(symptom.name in HARMLESS for symptom in symptoms) else "failed"
+    advice = "With nothing else using the store, run `ruvllm doctor --repair`."
+    if not any(symptom.is_repairable for symptom in symptoms):
+        advice = "Put a backup back with `ruvllm restore FILE`."
+    return Finding(status, "; ".join(symptom.detail for symptom in symptoms), advice)
 
 
 def _store(session: Session, settings: Settings) -> Finding:

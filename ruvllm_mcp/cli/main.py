@@ -61,6 +61,8 @@ for command in (
     about.stats,
     state.export,
     state.import_,
+    state.backup,
+    state.restore,
     about.info,
     doctor.doctor,
 ):

@@ -1,7 +1,11 @@
-"""`ruvllm export|import`: the whole state, learned things and all, as one file."""
+"""`ruvllm export|import|backup|restore`: the whole state, learned things and all, as one file.
+
+An export is text for any store, now or later; a backup is this very store as of one moment.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +40,36 @@ def import_(session: Session, path: str) -> None:
         return await llm.import_state(path)
 
     _tell(session, session.run(work), "Took in")
+
+
+@click.command(cls=Command)
+@click.argument("path", metavar="FILE")
+@current
+def backup(session: Session, path: str) -> None:
+    """Copy the store while it is in use. FILE must be new; the copy is checked."""
+    from ruvllm_mcp.memory.backup import backup as copied
+
+    target = Path(path).expanduser().absolute()
+    count = copied(session.settings().home, target)
+    if session.as_json:
+        output.emit_json({"path": str(target), "bytes": count})
+    else:
+        click.echo(f"Wrote {output.size(count)}: {output.shown(str(target))}")
+
+
+@click.command(cls=Command)
+@click.argument("path", metavar="FILE")
+@current
+def restore(session: Session, path: str) -> None:
+    """Make the store what it was in a backup. What was remembered since is gone; other processes follow at once."""
+    from ruvllm_mcp.memory.backup import restore as put_back
+
+    source = Path(path).expanduser().absolute()
+    count = put_back(session.settings().home, source)
+    if session.as_json:
+        output.emit_json({"path": str(source), "memories": count})
+    else:
+        click.echo(f"Put back {count:,} memories from {output.shown(str(source))}")
 
 
 def _tell(session: Session, report: StateReport, done: str) -> None:

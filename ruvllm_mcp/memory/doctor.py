@@ -73,7 +73,8 @@ def repair(folder: Path) -> list[Symptom]:
 
 def _is_ours(path: Path) -> bool:
     """Whether the file's header still says that it is a store, of a schema that this release knows."""
-    header = path.open("rb").read(100)
+    with path.open("rb") as stream:
+        header = stream.read(100)
     version = int.from_bytes(header[60:64], "big")
     return header[68:72] == migrations.APPLICATION_ID.to_bytes(4, "big") and version <= len(migrations.STEPS)
 

@@ -82,6 +82,18 @@ def test_the_whole_state_moves_in_one_file(filled: Shell, tmp_path: Path) -> Non
     assert filled("import", str(tmp_path / "nowhere"), *elsewhere).code != 0
 
 
+def test_a_backup_puts_the_store_back(filled: Shell, tmp_path: Path) -> None:
+    copy = str(tmp_path / "copy.db")
+    assert filled("backup", copy, "--json").json["bytes"] > 0
+    assert filled("backup", copy).code == 2
+    filled("memory", "delete", "1")
+    filled("memory", "add", "Since then.")
+    assert filled("restore", copy, "--json").json == {"path": copy, "memories": 3}
+    items = filled("memory", "list", "--json").json["items"]
+    assert [item["content"][:8] for item in items] == ["Releases", "A flaky ", "Database"]
+    assert filled("restore", str(tmp_path / "nowhere")).code == 2
+
+
 def test_stats_and_info_tell_where_things_are(filled: Shell, home: Path) -> None:
     stats = filled("stats", "--json").json
     assert (stats["memories"], stats["home"], stats["namespaces"]) == (3, str(home), {"shop": 3})
@@ -130,7 +142,12 @@ def test_the_doctor_finds_a_page_that_was_overwritten(shell: Shell, home: Path) 
     (home / "memory.db").write_bytes(bytes(data))
     report = shell("doctor", "--json")
     check = next(check for check in report.json["checks"] if check["name"] == "integrity")
-    assert (report.code, check["status"], "memory export" in check["advice"]) == (1, "failed", True)
+    assert (report.code, check["status"], "--repair" in check["advice"]) == (1, "failed", True)
+    repaired = shell("doctor", "--repair", "--json")
+    assert (repaired.code, repaired.json["healthy"]) == (0, True)
+    assert bytes(data) in [file.read_bytes() for file in home.glob("memory.db.damaged-*")]
+    left = shell("memory", "list", "--all", "--json").json["items"]
+    assert 150 < len(left) < 200
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can name a folder that nobody can make")
