@@ -232,7 +232,8 @@ class StateReport(Record):
 
 @dataclass(frozen=True)
 class Stats(Record):
-    """What an engine holds and has done. `rated_questions` are the different ones feedback was given on; `operations`:
+    """What an engine holds and has done. `rated_questions` are the different ones feedback was given on;
+    `learned_version` is the version in force, 0 for none; `patterns` the kinds of questions it knows; `operations`:
     calls, errors and percentiles of each call in this process."""
 
     version: str
@@ -247,6 +248,8 @@ class Stats(Record):
     requests: int
     feedbacks: int
     rated_questions: int
+    learned_version: int
+    patterns: int
     operations: Mapping[str, Any]
 
 
@@ -269,3 +272,28 @@ class LearnReport(Record):
     signals: int
     patterns: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class PatternRecord(Record):
+    """A kind of question that was met: mean `quality` of its answers in [0, 1], `uses` (rated questions, older ones
+    counting less), and `memories` that were right for them, best supported first."""
+
+    quality: float
+    uses: float
+    memories: tuple[int, ...]
+    created_at: float
+    used_at: float
+
+
+@dataclass(frozen=True)
+class RequestRecord(Record):
+    """One answered request: what was asked, where, what was `shown` (ids, best first), and by which learned
+    `version`."""
+
+    request_id: str
+    at: float
+    query: str
+    namespaces: tuple[str, ...]
+    shown: tuple[int, ...]
+    version: int

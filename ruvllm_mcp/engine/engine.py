@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from ruvllm_mcp.engine.learning import LearningCalls
 from ruvllm_mcp.engine.trace import Meter
 from ruvllm_mcp.errors import InvalidInputError, RuvLLMError
 from ruvllm_mcp.settings import Settings
@@ -53,7 +54,7 @@ SHARED_NAMESPACE = "global"
 QUERY_MEMORIES = 8
 
 
-class RuvLLM:
+class RuvLLM(LearningCalls):
     """A memory that answers, and improves with feedback: `async with RuvLLM() as llm: ...`.
 
     `settings` are taken as given; without them `Settings.load(**overrides)` reads environment and files. Opening

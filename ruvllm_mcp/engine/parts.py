@@ -152,6 +152,8 @@ class Parts:
             requests=learned["trajectories"],
             feedbacks=learned["feedback"],
             rated_questions=learned["rated_questions"],
+            learned_version=learned["version"],
+            patterns=learned["patterns"],
             operations=operations,
         )
 

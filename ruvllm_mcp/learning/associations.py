@@ -6,25 +6,27 @@ to it are checked against what is now said: hits over trials per similarity, alw
 answer. With P(s) the counted chance that a memory right for a question is right for another at cosine s, the evidence
 is the log likelihood ratio log(P(s) / P_CHANCE), in units of its greatest value: a collection whose questions share no
 answers soon lends nothing, and one whose questions do lends much. The best lender counts, not the sum, so many votes
-by one client on near-equal questions weigh no more than one.
+by one client on near-equal questions weigh no more than one; and each vote weighs by its client's credit.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from ruvllm_mcp.learning.credit import Credit, Testimony
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
 
 KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
+NO_TESTIMONY = Testimony()
 _PRIOR = np.array([0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95])
 _PRIOR_TRIALS = 5.0
 _LAST_PENALTY = 0.3  # before counts: a memory wrong for the very same question is this much less likely to be right
@@ -39,22 +41,22 @@ class Lesson:
     """What one rated question taught about lending.
 
     `counts`: float32 (4, knots): trials and hits of votes for, then of votes against. `shown`: how many memories the
-    search showed, `right`: how many of these were right; both 0 when nothing was named.
+    search showed, `right`: how many of these were right; both 0 when nothing was named. `testimony`: what it says of
+    the client's credit.
     """
 
     counts: FloatArray
     shown: int
     right: int
+    testimony: Testimony = NO_TESTIMONY
 
 
 @dataclass
 class _Question:
-    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote.
-    `settled`: memory id → mean vote of the clients."""
+    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote."""
 
     number: int
     votes: dict[int, dict[str, float]] = field(default_factory=dict)
-    settled: dict[int, float] = field(default_factory=dict)
 
 
 class Associations:
@@ -72,15 +74,20 @@ class Associations:
         self._counts = np.zeros((4, len(KNOTS)))
         self._shown, self._right = 10.0, 1.0
         self._trust: tuple[list[float], list[float]] | None = None
+        self._credits: dict[str, Credit] = {}
 
     def __len__(self) -> int:
         return len(self._questions)
 
+    def credit(self, client: str) -> float:
+        """How much a client's votes count, in [0, 1]; 1 for one never heard."""
+        return self._credits[client].share if client in self._credits else 1.0
+
     def foreseen(
-        self, vector: FloatArray, votes: Mapping[int, float], shown: Collection[int]
+        self, vector: FloatArray, votes: Mapping[int, float], shown: Collection[int], agreement: float | None = None
     ) -> tuple[int | None, Lesson]:
         """What `learn` wants to know of a feedback before it is learned: the number of the same question when it was
-        rated before, and how well the votes known so far foresaw `votes`.
+        rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Testimony` has it.
 
         Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
@@ -89,19 +96,26 @@ class Associations:
         right = {memory for memory, vote in votes.items() if vote >= 1.0}
         if not right:
             return same, Lesson(NO_COUNTS, 0, 0)
+        seen = set(shown)
         counts = [[0.0] * len(KNOTS) for _ in range(4)]
+        lent: set[int] = set()
         for slot, similarity in similar:
             if similarity >= _SAME:
                 continue  # the same question again says nothing about how well votes carry over
             knot, share = _between(similarity)
-            for memory, vote in self._questions[slot].settled.items():
+            for memory, vote in self._settled(slot):
                 if vote > 0 or memory in votes:
                     row = 0 if vote > 0 else 2
                     for at, part in ((knot, 1 - share), (knot + 1, share)):
                         counts[row][at] += part
                         if memory in right:
                             counts[row + 1][at] += part
-        return same, Lesson(np.array(counts, np.float32), len(shown), len(right.intersection(shown)))
+                if vote > 0 and memory in seen:
+                    lent.add(memory)
+        found = len(right & seen)
+        expected = len(lent) * found / len(seen) if seen else 0.0
+        testimony = Testimony(agreement, float(len(lent & right)), expected)
+        return same, Lesson(np.array(counts, np.float32), len(seen), found, testimony)
 
     def learn(
         self,
@@ -123,8 +137,8 @@ class Associations:
             by_client = question.votes.setdefault(memory, {})
             if abs(vote) >= abs(by_client.get(client, 0.0)):
                 by_client[client] = vote
-                question.settled[memory] = sum(by_client.values()) / len(by_client)
         if lesson is not None and lesson.shown:
+            self._credits.setdefault(client, Credit()).hear(lesson.testimony)
             self._counts += lesson.counts
             self._shown += lesson.shown
             self._right += lesson.right
@@ -139,7 +153,7 @@ class Associations:
             knot, share = _between(similarity)
             chance = chances[knot] * (1 - share) + chances[knot + 1] * share
             penalty = penalties[knot] * (1 - share) + penalties[knot + 1] * share
-            for memory, vote in self._questions[slot].settled.items():
+            for memory, vote in self._settled(slot):
                 if vote > 0:
                     best[memory] = max(best.get(memory, P_CHANCE), chance * vote)
                 else:
@@ -150,6 +164,11 @@ class Associations:
             if ratio:
                 found[memory] = max(-1.0, min(1.0, ratio / _MAX_EVIDENCE))
         return found
+
+    def _settled(self, slot: int) -> Iterator[tuple[int, float]]:
+        """Memory ids of a question and the mean of their votes, each weighted by its client's credit."""
+        for memory, by_client in self._questions[slot].votes.items():
+            yield memory, sum(vote * self.credit(client) for client, vote in by_client.items()) / len(by_client)
 
     def _similar(self, vector: FloatArray) -> list[tuple[int, float]]:
         """Slots and cosines of the nearest questions that are near enough to lend, nearest first."""

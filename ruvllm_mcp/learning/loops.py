@@ -7,7 +7,7 @@ those that held-back requests asked for, so that neither side has seen the answe
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ruvllm_mcp.learning import background, deep
@@ -43,9 +43,9 @@ class Material:
         return self.said[-1].seq if self.said else 0
 
 
-def gathered(log: TrajectoryLog, fingerprint: str, vectors: Vectors) -> Material:
-    """Everything rated of this embedder, the newest `MOST_REQUESTS` requests of it."""
-    said = [one for one in log.since(0) if one.fingerprint == fingerprint]
+def gathered(log: TrajectoryLog, fingerprint: str, vectors: Vectors, believed: Callable[[str], bool]) -> Material:
+    """What believed clients rated of this embedder, the newest `MOST_REQUESTS` requests of it."""
+    said = [one for one in log.since(0) if one.fingerprint == fingerprint and believed(one.client)]
     settled = _settled(said)
     last = {one.request_id: one.seq for one in said}
     rows, questions = [], []
@@ -94,14 +94,14 @@ def consolidate(
     material: Material,
     active: int,
     learned: Learned,
-    instant: InstantLoop,
+    dim: int,
     against: Against,
 ) -> LearnReport:
     """Fold, train, measure what was retained, and promote or drop."""
     started = time.perf_counter()
     older = [row for number, row in material.rows if number <= learned.trained_to]
     newer = [row for number, row in material.rows if number > learned.trained_to]
-    unbiased = _unbiased(material, learned, instant.micro.in_features)
+    unbiased = _unbiased(material, learned, dim)
     candidate = deep.consolidated(older, newer, learned, unbiased, material.last, against)
     kept = deep.retention(older, learned, candidate)
     verdict = _judged([*older, *newer], learned, unbiased, candidate)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.learning.contrastive import Example
+from ruvllm_mcp.learning.credit import agreement
 from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
 
 DENSE, TAUGHT = "dense", "taught"
@@ -72,6 +73,17 @@ def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors)
     if gain:  # as if searched with the plain vector, whatever had moved it then
         parts[:, place] = level + gain * (table @ trajectory.vector)
     return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, len(right_ids), table, gain)
+
+
+def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | None:
+    """How well the untrained scores of what was shown agree with `votes` (see `credit`)."""
+    candidates = trajectory.candidates
+    if TAUGHT not in candidates.names:
+        return None
+    known = [place for place, name in enumerate(candidates.names) if name != TAUGHT]
+    untrained = dict(zip(candidates.ids.tolist(), candidates.parts[:, known].sum(axis=1).tolist(), strict=True))
+    shown = [memory for memory in trajectory.shown if memory in untrained]
+    return agreement([untrained[memory] for memory in shown], [votes.get(memory, 0.0) >= _RIGHT for memory in shown])
 
 
 def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:

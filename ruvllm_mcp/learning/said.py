@@ -7,6 +7,7 @@ takes them in without the search they came from. Arrays are little-endian.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ruvllm_mcp.learning.associations import NO_COUNTS, Lesson
+from ruvllm_mcp.learning.credit import Testimony
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.instant import InstantStep
 from ruvllm_mcp.learning.trajectory import FloatArray
@@ -60,7 +62,7 @@ def to_columns(said: Said, feedback: Feedback, at: float) -> tuple[Any, ...]:
         said.question,
         np.array(list(said.votes), "<i8").tobytes(),
         np.array(list(said.votes.values()), "<f8").tobytes(),
-        said.lesson.counts.astype("<f4", copy=False).tobytes() if said.lesson.shown else b"",
+        _lesson_bytes(said.lesson) if said.lesson.shown else b"",
         said.lesson.shown,
         said.lesson.right,
         "" if step is None else " ".join(step.in_weights),
@@ -79,9 +81,22 @@ def said_of(row: Sequence[Any]) -> Said:
         np.frombuffer(vector, "<f4"),
         question,
         dict(zip(np.frombuffer(voted, "<i8").tolist(), np.frombuffer(votes, "<f8").tolist(), strict=True)),
-        Lesson(np.frombuffer(counts, "<f4").reshape(4, -1) if counts else NO_COUNTS, shown, right),
+        _lesson(counts, shown, right) if counts else Lesson(NO_COUNTS, 0, 0),
         _step(names.split(), step) if step else None,
     )
+
+
+def _lesson_bytes(lesson: Lesson) -> bytes:
+    testimony = lesson.testimony
+    agreed = np.nan if testimony.agreement is None else testimony.agreement
+    numbers = np.array([agreed, testimony.hits, testimony.expected], "<f8")
+    return numbers.tobytes() + lesson.counts.astype("<f4", copy=False).tobytes()
+
+
+def _lesson(blob: bytes, shown: int, right: int) -> Lesson:
+    agreed, hits, expected = np.frombuffer(blob, "<f8", 3).tolist()
+    testimony = Testimony(None if math.isnan(agreed) else agreed, hits, expected)
+    return Lesson(np.frombuffer(blob, "<f4", offset=24).reshape(4, -1), shown, right, testimony)
 
 
 def _step(names: Sequence[str], blob: bytes) -> InstantStep:

@@ -25,13 +25,14 @@ from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of
 from ruvllm_mcp.learning.judging import Verdict
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.log import KEPT_RATED, TrajectoryLog
-from ruvllm_mcp.learning.objective import Vectors, row_of
+from ruvllm_mcp.learning.objective import Vectors, agreement_of, row_of
 from ruvllm_mcp.learning.patterns import Pattern
 from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
 from ruvllm_mcp.types import FeedbackReceipt, LearnReport
 
+LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
 _CONFIRMED = 2.0  # in how many questions of a pattern a memory must have been right to be proposed
 _NEAREST_PATTERNS = 3
 
@@ -126,7 +127,8 @@ class SonaEngine:
         with self._lock:
             self._catch_up()
             vector = trajectory.vector
-            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown)
+            agreed = agreement_of(trajectory, cast)
+            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown, agreed)
             said = Said(
                 self._seen + 1,
                 request_id,
@@ -136,7 +138,7 @@ class SonaEngine:
                 same,
                 cast,
                 lesson,
-                self._step(trajectory, cast),
+                self._step(trajectory, cast, feedback.client),
             )
             if self._log.add(said, feedback, time.time()) == said.seq:
                 self._take_in(said)
@@ -149,22 +151,18 @@ class SonaEngine:
 
     def learn(self) -> LearnReport:
         """The background loop, now: train a candidate on everything rated, and put it in force if it does not lose on
-        held-back requests."""
-        with self._lock:
-            self._catch_up()
-            learned, _ = self._state(self._active)
-            material = loops.gathered(self._log, self._fingerprint, self._vectors)
-            return loops.learn(self._versions, material, self._active, learned, self._dim)
+        held-back requests. Searches go on meanwhile."""
+        active, learned = self._in_force()
+        material = self._gathered()
+        return loops.learn(self._versions, material, active, learned, self._dim)
 
     def consolidate(self, against: Against = "ewc") -> LearnReport:
         """The deep loop, now: fold what was learned since the active version into its base, and keep the result if
         older requests fare at least 95 % as well and the held-back ones do not lose. `against` forgetting: ewc, replay
-        or nothing."""
-        with self._lock:
-            self._catch_up()
-            learned, instant = self._state(self._active)
-            material = loops.gathered(self._log, self._fingerprint, self._vectors)
-            return loops.consolidate(self._versions, material, self._active, learned, instant, against)
+        or nothing. Searches go on meanwhile."""
+        active, learned = self._in_force()
+        material = self._gathered()
+        return loops.consolidate(self._versions, material, active, learned, self._dim, against)
 
     def snapshot(self, label: str) -> int:
         """Keep the version in force, with what was learned since, under a name; its id."""
@@ -193,7 +191,7 @@ class SonaEngine:
 
     def compare(self, a: int, b: int) -> Verdict:
         """Version `b` judged against `a` on the held-back requests. Raises NotFoundError."""
-        material = loops.gathered(self._log, self._fingerprint, self._vectors)
+        material = self._gathered()
         return loops.compare(material, self._versions.learned(a), self._versions.learned(b))
 
     def patterns(self, limit: int) -> tuple[Pattern, ...]:
@@ -239,6 +237,20 @@ class SonaEngine:
 
     # Keeping up; the lock is held
 
+    def _gathered(self) -> loops.Material:
+        with self._lock:
+            self._catch_up()
+        return loops.gathered(self._log, self._fingerprint, self._vectors, self._believed)
+
+    def _believed(self, client: str) -> bool:
+        with self._lock:
+            return self._associations.credit(client) >= LEAST_CREDIT
+
+    def _in_force(self) -> tuple[int, Learned]:
+        with self._lock:
+            self._catch_up()
+            return self._active, self._state(self._active)[0]
+
     def _state_for(self, query_vector: FloatArray) -> tuple[Learned, InstantLoop]:
         return self._state(self.version_for(query_vector))
 
@@ -258,8 +270,8 @@ class SonaEngine:
         moved: FloatArray = learned.moved(query) + instant.move(query)
         return moved / np.float32(np.linalg.norm(moved))
 
-    def _step(self, trajectory: Trajectory, cast: Mapping[int, float]) -> InstantStep | None:
-        if trajectory.fingerprint != self._fingerprint:
+    def _step(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> InstantStep | None:
+        if trajectory.fingerprint != self._fingerprint or self._associations.credit(client) < LEAST_CREDIT:
             return None
         row = row_of(trajectory, cast, self._vectors)
         if row is None:
