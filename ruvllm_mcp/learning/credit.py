@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PRIOR_AGREEMENT, _PRIOR_COUNT = 0.75, 8.0
-_LEAST_AGREEMENT, _FULL_AGREEMENT = 0.52, 0.60
+_LEAST_AGREEMENT, _FULL_AGREEMENT = 0.54, 0.60
 _PRIOR_HITS, _PRIOR_EXPECTED = 2.0, 1.0
-_LEAST_LIFT, _FULL_LIFT = 1.15, 1.5
+_LEAST_LIFT, _FULL_LIFT = 1.3, 1.7
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,10 @@ def retention(older: Sequence[Row], before: Learned, after: Learned) -> float:
 
 
 def _folded(active: Learned, instant: InstantLoop) -> dict[str, FloatArray]:
-    dim = instant.micro.in_features
+    delta = instant.delta_weight()
     if active.base is None and not instant.steps:
-        fresh = LoraAdapter(dim, rank=BASE_RANK, alpha=BASE_RANK)
+        fresh = LoraAdapter(len(delta), rank=BASE_RANK, alpha=BASE_RANK)
         return {"a": fresh.a, "b": fresh.b}
-    delta = instant.micro.delta_weight()
     if active.base is not None:
         delta = delta + active.base.delta_weight()
     folded = factor(delta, BASE_RANK)

@@ -10,8 +10,8 @@ question by more than `MOST_MOVE` of its length or a weight by more than a facto
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -46,33 +46,65 @@ def step_of(row: Row, weights: Weights, moved: FloatArray) -> InstantStep:
     return InstantStep(in_vector, dict(zip(in_weights, bounded.tolist(), strict=True)))
 
 
-class InstantLoop:
-    """What feedback since the active version has taught. Not thread-safe; its owner holds a lock."""
+@dataclass
+class _Trace:
+    """One client's share: its MicroLoRA, and the logarithms of its factors by part."""
 
-    def __init__(self, dim: int) -> None:
-        self.micro = LoraAdapter(dim, rank=RANK, alpha=RANK, seed=_SEED)
-        self._turns: dict[str, float] = {}
+    micro: LoraAdapter
+    turns: dict[str, float] = field(default_factory=dict)
+
+
+class InstantLoop:
+    """What feedback since the active version has taught. Not thread-safe; its owner holds a lock.
+
+    Each client's steps are kept apart and weigh by its `credit` in [0, 1] at the time of asking, so a client that turns
+    out not to be believed leaves nothing behind, and none outweighs the bounds.
+    """
+
+    def __init__(self, dim: int, credit: Callable[[str], float] = lambda _client: 1.0) -> None:
+        self._dim, self._credit = dim, credit
+        self._traces: dict[str, _Trace] = {}
         self.steps = 0
 
     def move(self, query: FloatArray) -> FloatArray:
         """What the MicroLoRA adds to a question vector."""
-        return self.micro.forward(query)
+        added = np.zeros(self._dim, np.float32)
+        for client, trace in self._traces.items():
+            credit = self._credit(client)
+            if credit > 0:
+                added += np.float32(credit) * trace.micro.forward(query)
+        return added
+
+    def delta_weight(self) -> FloatArray:
+        """The same as a matrix, float32 (d, d)."""
+        delta = np.zeros((self._dim, self._dim), np.float32)
+        for client, trace in self._traces.items():
+            delta += np.float32(self._credit(client)) * trace.micro.delta_weight()
+        return delta
 
     def weights(self, learned: Weights) -> dict[str, float]:
         """The version's weights with what was learned since."""
+        turns: dict[str, float] = {}
+        for client, trace in self._traces.items():
+            for name, turn in trace.turns.items():
+                turns[name] = turns.get(name, 0.0) + self._credit(client) * turn
         return {
-            name: learned.get(name, 1.0) * math.exp(self._turns.get(name, 0.0)) for name in {*learned, *self._turns}
+            name: learned.get(name, 1.0) * math.exp(max(-MOST_TURN, min(MOST_TURN, turns.get(name, 0.0))))
+            for name in {*learned, *turns}
         }
 
-    def apply(self, query: FloatArray, step: InstantStep) -> None:
-        """Take one step."""
-        self.micro.zero_grad()
-        self.micro.backward(query, step.in_vector)
-        self.micro.step(VECTOR_RATE)
-        size = float(np.linalg.norm(self.micro.a) * np.linalg.norm(self.micro.b))
+    def apply(self, query: FloatArray, step: InstantStep, client: str = "") -> None:
+        """Take one client's step."""
+        trace = self._traces.get(client)
+        if trace is None:
+            trace = self._traces[client] = _Trace(LoraAdapter(self._dim, rank=RANK, alpha=RANK, seed=_SEED))
+        micro = trace.micro
+        micro.backward(query, step.in_vector)
+        micro.step(VECTOR_RATE)
+        size = float(np.linalg.norm(micro.a) * np.linalg.norm(micro.b))
         if size > MOST_MOVE:
-            self.micro.b *= np.float32(MOST_MOVE / size)
+            micro.b *= np.float32(MOST_MOVE / size)
         for name, slope in step.in_weights.items():
-            turn = self._turns.get(name, 0.0) - WEIGHT_RATE * slope
-            self._turns[name] = max(-MOST_TURN, min(MOST_TURN, turn))
+            turn = trace.turns.get(name, 0.0) - WEIGHT_RATE * slope
+            trace.turns[name] = max(-MOST_TURN, min(MOST_TURN, turn))
         self.steps += 1

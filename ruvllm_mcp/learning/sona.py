@@ -154,7 +154,7 @@ class SonaEngine:
         held-back requests. Searches go on meanwhile."""
         active, learned = self._in_force()
         material = self._gathered()
-        return loops.learn(self._versions, material, active, learned, self._dim)
+        return self._noticed(loops.learn(self._versions, material, active, learned, self._dim))
 
     def consolidate(self, against: Against = "ewc") -> LearnReport:
         """The deep loop, now: fold what was learned since the active version into its base, and keep the result if
@@ -162,7 +162,7 @@ class SonaEngine:
         or nothing. Searches go on meanwhile."""
         active, learned = self._in_force()
         material = self._gathered()
-        return loops.consolidate(self._versions, material, active, learned, self._dim, against)
+        return self._noticed(loops.consolidate(self._versions, material, active, learned, self._dim, against))
 
     def snapshot(self, label: str) -> int:
         """Keep the version in force, with what was learned since, under a name; its id."""
@@ -237,6 +237,12 @@ class SonaEngine:
 
     # Keeping up; the lock is held
 
+    def _noticed(self, report: LearnReport) -> LearnReport:
+        """The report, once the version it speaks of is seen here too: the marker tells of other connections alone."""
+        with self._lock:
+            self._catch_up(anyway=True)
+        return report
+
     def _gathered(self) -> loops.Material:
         with self._lock:
             self._catch_up()
@@ -257,10 +263,11 @@ class SonaEngine:
     def _state(self, version: int) -> tuple[Learned, InstantLoop]:
         """A version, with the instant steps since it was trained."""
         if version not in self._states:
-            learned, instant = self._versions.learned(version), InstantLoop(self._dim)
+            learned = self._versions.learned(version)
+            instant = InstantLoop(self._dim, self._associations.credit)
             for said in self._log.since(learned.trained_to):
                 if said.seq <= self._seen and said.fingerprint == self._fingerprint and said.step is not None:
-                    instant.apply(said.vector, said.step)
+                    instant.apply(said.vector, said.step, said.client)
             self._states[version] = learned, instant
         return self._states[version]
 
@@ -300,7 +307,7 @@ class SonaEngine:
         if said.step is not None:
             for learned, instant in self._states.values():
                 if said.seq > learned.trained_to:
-                    instant.apply(said.vector, said.step)
+                    instant.apply(said.vector, said.step, said.client)
 
 
 def _proposed(pattern: Pattern, cosine: float) -> list[tuple[int, float]]:
