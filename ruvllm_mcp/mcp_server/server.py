@@ -32,7 +32,8 @@ Cursor, VS Code:        {"command": "ruvllm-mcp"} under "mcpServers" (Cursor) or
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until the client leaves or SIGINT or SIGTERM comes. Exit code 0, or 2 when it could not start."""
+    """Serve until the client leaves or SIGINT or SIGTERM comes. Exit code 0, 2 when it could not start, 130 when
+    interrupted before it had."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(
         level=given.log_level.upper(), format="ruvllm-mcp: %(levelname)s: %(message)s", stream=sys.stderr
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuvLLMError as error:
         print(f"ruvllm-mcp: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # before there was anything to close: later, SIGINT is an orderly end
+    finally:
+        gc.enable()
     return 0
 
 

@@ -36,7 +36,9 @@ from ruvllm_mcp.types import NewMemory
 SECONDS_PER_DAY = 86_400
 ADDED_AT_ONCE = 50
 SHOWN_NAMESPACES = 20
-FEEDBACK_HINT = "Then call feedback: this request_id, ids that helped (relevant), ids that did not (irrelevant)."
+FEEDBACK_HINT = (
+    "Once used, call feedback with this request_id: ids that helped as relevant, useless ones as irrelevant."
+)
 KIND_HELP = "decision, convention, failure, fix, test, command, preference, note or your own word"
 SCOPE_HELP = 'default: this project\'s and "global"; "*" searches all'
 WHERE_HELP = (
