@@ -94,6 +94,16 @@ const char *rv_in_use(void);
 const char *rv_kernel_name(size_t i);
 const char *rv_kernel_layer(size_t i, const rv_table *table);
 
+/* A vector checked once: dot, cosine, sqdist and dist of two of them, NaN if their lengths differ. */
+typedef struct rv_vector {
+    const float *numbers;
+    size_t n;
+} rv_vector;
+float rv_vector_dot(const rv_vector *a, const rv_vector *b);
+float rv_vector_cosine(const rv_vector *a, const rv_vector *b);
+float rv_vector_sqdist(const rv_vector *a, const rv_vector *b);
+float rv_vector_dist(const rv_vector *a, const rv_vector *b);
+
 /* The k rows of m (rows x cols) with the greatest dot product with x, best first, ties by lower row. Rows whose bit in
  * `keep` (bit r & 7 of byte r >> 3; NULL keeps all) is 0 are passed over. Writes at most k rows and scores and returns
  * how many. Stops early, returning 0, once *cancel (may be NULL) is not 0. Rows that score NaN never win. */

@@ -1,1 +1,1 @@
-"""The C kernels as Python sees them. Only `simd.py` and the embedders go through this door."""
+"""The C kernels as Python sees them. Only `simd` and the embedders go through this door."""

@@ -57,23 +57,32 @@ def library() -> dict[str, Any]:
     }
 
 
-def module(name: str, preamble: str = "") -> FFI:
+def module(name: str, preamble: str = "", more_declarations: str = "", more_code: str = "", **options: Any) -> FFI:
     ffi = FFI()
-    ffi.cdef(declarations())
+    ffi.cdef(declarations() + more_declarations)
     ffi.set_source(
         f"ruvllm_mcp.native.{name}",
-        preamble + "".join(f'#include "{header}"\n' for header in HEADERS),
+        preamble + "".join(f'#include "{header}"\n' for header in HEADERS) + more_code,
         depends=[*sources("*.c", "*.h", "*.def", "cflags"), "ruvllm_mcp/native/build.py"],
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
         libraries=["rv", "m"],
+        **options,
     )
     return ffi
 
 
 def gil() -> FFI:
-    """The module whose calls keep the GIL."""
-    return module("_gil", KEEP_THE_GIL)
+    """The module whose calls keep the GIL. It also has the pair kernels as Python functions (`rv_python.h`), which need
+    the buffer protocol: it is not in Python's stable interface before 3.11, so this module is built for one version.
+    """
+    return module(
+        "_gil",
+        KEEP_THE_GIL,
+        "uintptr_t rv_python_pair(const char *kernel);",
+        '#include "rv_python.h"\n',
+        py_limited_api=False,
+    )
 
 
 def nogil() -> FFI:

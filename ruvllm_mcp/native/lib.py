@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ruvllm_mcp.errors import InstructionSetError, ModelError
@@ -25,6 +27,12 @@ gil: Any = _gil.lib
 gil_ffi: Any = _gil.ffi
 nogil: Any = _nogil.lib
 nogil_ffi: Any = _nogil.ffi
+
+
+def pair_function(kernel: str) -> Callable[[object, object], Any]:
+    """A pair kernel ("dot_f32") as a function of two arrays; it answers None where they are not plain enough for it."""
+    function: Callable[[object, object], Any] = ctypes.cast(gil.rv_python_pair(kernel.encode()), ctypes.py_object).value
+    return function
 
 
 def available() -> tuple[str, ...]:
