@@ -1,8 +1,8 @@
 """Vector arithmetic on the kernels: the only door to them for the rest of the package.
 
 The plain functions are float32: `dot_product`, `cosine_similarity`, `softmax` and the like take anything NumPy can read
-as numbers. `float16`, `bfloat16`, `int8` and `bits` have the same pair operations for other kinds of number. `Vector` is
-checked once and called often. Batched operations release the GIL; the others are over in less time than that takes.
+as numbers. `float16`, `bfloat16`, `int8` and `bits` have the same pair operations for other kinds of number. A `Vector`
+is checked once and called often. Batched operations release the GIL; the others are over in less time than that takes.
 """
 
 from __future__ import annotations
