@@ -12,45 +12,38 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 _WORD = re.compile(r"[^\W_]+(?:[_'’.-]?[^\W_]+)*")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "from",
-        "has",
-        "have",
-        "in",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "this",
-        "to",
-        "was",
-        "with",
-    ]
-)
+_COMMON_WORDS = "a an and are as at be but by for from has have in is it its of on or that the this to was with"
+_STOP = frozenset(_COMMON_WORDS.split())
+# What turns words into a question. They stay in the index, where a song may be called "Who are you", but say nothing of
+# what is asked for.
+_QUESTION_WORDS = "what when where which who whom whose how why did do does i you he she they we"
+_ASKING = frozenset(_QUESTION_WORDS.split())
+_LEAD = 16
+_LABEL_LENGTH = 64
 
 
 def indexed_text(content: str, metadata: Mapping[str, Any]) -> str:
     """What is embedded and analysed for a memory: its title, when metadata has one, and its content."""
     title = metadata.get("title")
     return f"{title}\n{content}" if isinstance(title, str) and title.strip() and title not in content else content
+
+
+def memory_terms(content: str, metadata: Mapping[str, Any]) -> list[str]:
+    """The index terms of a memory: its text, the short strings of its metadata (who said it, when, in which file), and
+    its first 16 terms once more, because a title, a signature or an opening says best what the rest is about."""
+    labels = [value for value in metadata.values() if isinstance(value, str) and len(value) <= _LABEL_LENGTH]
+    found = terms(indexed_text(content, metadata)) + [term for label in labels for term in terms(label)]
+    return found + found[:_LEAD]
+
+
+def question_terms(text: str) -> list[str]:
+    """The index terms of a question, without the words that only make it one, unless there are no others."""
+    words = [match[0] for match in _WORD.finditer(text)]
+    telling = [term for word in words if word.lower() not in _ASKING for term in _terms_of(word)]
+    return telling or terms(text)
 
 
 def terms(text: str) -> list[str]:

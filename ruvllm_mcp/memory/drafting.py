@@ -42,7 +42,8 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
     metadata, in_metadata = clean_metadata(item.metadata)
     source, in_source = redact(checks.origin(item.source, "source"))
     ttl = checks.seconds_to_live(item.ttl)
-    indexed = analysis.indexed_text(content, json.loads(metadata))
+    described = json.loads(metadata)
+    indexed = analysis.indexed_text(content, described)
     cleaned = Draft(
         content=content,
         content_hash=content_hash(content),
@@ -56,7 +57,7 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
         if item.created_at is None
         else checks.number(item.created_at, "created_at", 0, now + CLOCK_SKEW),
         expires_at=None if ttl is None else now + ttl,
-        terms=lexical.pack(analysis.terms(indexed)),
+        terms=lexical.pack(analysis.memory_terms(content, described)),
         embedding=None,
     )
     return Redacted(cleaned, indexed, in_content + in_metadata + in_source)

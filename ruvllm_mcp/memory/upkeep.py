@@ -15,8 +15,8 @@ def reanalyse(store: Store) -> int:
     """Writes terms anew where another version of the analysis made them; returns how many memories that were."""
     done = 0
     while batch := store.out_of_date(analysis.VERSION, BATCH):
-        texts = [(item.id, analysis.indexed_text(item.content, json.loads(item.metadata))) for item in batch]
-        store.store_terms({number: lexical.pack(analysis.terms(text)) for number, text in texts}, analysis.VERSION)
+        terms = {item.id: analysis.memory_terms(item.content, json.loads(item.metadata)) for item in batch}
+        store.store_terms({number: lexical.pack(found) for number, found in terms.items()}, analysis.VERSION)
         done += len(batch)
     return done
 

@@ -1,0 +1,45 @@
+"""What becomes of text in the index, and what a question keeps of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from ruvllm_mcp.memory import analysis
+from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.types import NewMemory
+
+
+def test_identifiers_are_found_by_their_parts_and_as_a_whole() -> None:
+    found = analysis.terms("parseHTTPHeader snake_case_name")
+    assert {*analysis.terms("parse http header"), "parsehttpheader"} <= set(found)
+    assert {*analysis.terms("snake case name"), "snakecasename"} <= set(found)
+
+
+def test_short_strings_of_the_metadata_are_indexed_and_other_values_are_not() -> None:
+    metadata = {"speaker": "Ottilie", "said_at": "3 May, 2021", "n": 77, "essay": "zebra " * 40, "list": ["walrus"]}
+    found = analysis.memory_terms("content", metadata)
+    assert set(analysis.terms("Ottilie May 2021")) <= set(found)
+    assert not {"77", "zebra", "walrus"} & set(found)
+
+
+def test_the_opening_counts_twice() -> None:
+    words = [f"w{chr(97 + n)}" for n in range(20)]
+    found = analysis.memory_terms(" ".join(words), {})
+    assert [found.count(word) for word in words] == [2] * 16 + [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("question", "same_as"),
+    [("What did you paint?", "paint"), ("how do I sort a list", "sort list"), ("Who are you", "who are you")],
+)
+def test_what_only_makes_a_question_is_left_out_unless_it_is_all(question: str, same_as: str) -> None:
+    assert analysis.question_terms(question) == analysis.terms(same_as)
+
+
+def test_changed_metadata_moves_a_memory_in_the_lexical_index(memory: Memory) -> None:
+    (number,) = memory.add([NewMemory("a plain remark", {"speaker": "Ottilie"})])
+    memory.add([NewMemory("another remark")])
+    assert memory.search("ottilie", mode="lexical").hits[0].id == number
+    memory.update(number, metadata={"speaker": "Bertram"})
+    assert memory.search("bertram", mode="lexical").hits[0].id == number
+    assert number not in [hit.id for hit in memory.search("ottilie", mode="lexical").hits]
