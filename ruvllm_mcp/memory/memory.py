@@ -26,13 +26,14 @@ from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer, upk
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
-from ruvllm_mcp.memory.lexical import TermArray, term_id
+from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.searching import Collection, Ranked, rank
 from ruvllm_mcp.memory.sqlite import SqliteStore
 from ruvllm_mcp.memory.store import Draft, Store
 from ruvllm_mcp.memory.teacher import Teacher
+from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import Link, MemoryId, MemoryRecord, MemoryResult, NewMemory, Page, PruneReport, SearchMode
 
 MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a method
@@ -52,9 +53,13 @@ class Found:
 
 
 class Memory:
-    """Memories in the folder `path`. `embedder` is called at first need; `namespace` is where unnamed ones go."""
+    """Memories in the folder `path`. `embedder` is called at first need; `namespace` is where unnamed ones go; `fusion`
+    is how a hybrid search adds its scores up."""
 
-    def __init__(self, path: Path, embedder: Callable[[], Embedder], *, namespace: str) -> None:
+    def __init__(
+        self, path: Path, embedder: Callable[[], Embedder], *, namespace: str, fusion: FusionWeights = DEFAULT
+    ) -> None:
+        self.fusion = fusion
         self.namespace = checks.label(namespace, "namespace")
         self._store: Store = SqliteStore(Path(path))
         self._make_embedder = embedder
@@ -148,7 +153,7 @@ class Memory:
                 kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
             collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)
-            ranked = rank(question, collection, k, mode, weights)
+            ranked = rank(question, collection, k, mode, weights, self.fusion)
         hits = self._hits(ranked, k)
         self._access.note([hit.id for hit in hits], now)
         return Found(hits, asked, ranked)
@@ -249,7 +254,8 @@ class Memory:
         columns = {name: getattr(new.draft, name) for name in ("metadata", "namespace", "kind", "importance", "source")}
         if ttl is not UNSET:
             columns["expires_at"] = new.draft.expires_at
-        is_reworded = new.indexed != analysis.indexed_text(old.content, old.metadata)
+        terms = pack(analysis.memory_terms(old.content, old.metadata))
+        is_reworded = new.draft.terms != terms or new.indexed != analysis.indexed_text(old.content, old.metadata)
         draft = drafting.embedded([new], self.embedder)[0] if is_reworded else None
         self._store.update(memory_id, columns, draft, self.embedder.fingerprint, now)
         return self.get(memory_id)
@@ -336,7 +342,7 @@ class Memory:
 
 
 def _distinct_terms(text: str) -> TermArray:
-    return np.array(sorted({term_id(term) for term in analysis.terms(text)}), np.uint32)
+    return np.array(sorted({term_id(term) for term in analysis.question_terms(text)}), np.uint32)
 
 
 def _write_cursor(after: int) -> str:

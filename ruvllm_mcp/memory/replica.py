@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, Any] = {
     "ids": np.int64,
     "alive": np.bool_,
     "namespace": np.int32,  # code: its index in `namespaces`
-    "chain": np.uint32,  # hash of namespace, source and session
+    "chain": np.uint32,  # hash of namespace, source and session, 0 without a session
     "before": np.int32,  # row of the memory before it in its chain, -1 for none
     "after": np.int32,
     "importance": np.float32,
@@ -140,7 +140,7 @@ class Replica:
             "ids": [change.id for change in changed],
             "alive": [True] * size,
             "namespace": [self._code(change.namespace) for change in changed],
-            "chain": [zlib.crc32(f"{change.namespace}\x1f{change.chain}".encode()) for change in changed],
+            "chain": [_chain(change) for change in changed],
             "before": [-1] * size,
             "after": [-1] * size,
             "importance": [change.importance for change in changed],
@@ -180,10 +180,12 @@ class Replica:
         highest)."""
         before, after, chains = self.rows("before"), self.rows("after"), self.rows("chain")
         if self._last_of_chain is None:
-            ends = np.flatnonzero(self.rows("alive")[:first] & (after[:first] < 0))
+            ends = np.flatnonzero(self.rows("alive")[:first] & (after[:first] < 0) & (chains[:first] > 0))
             self._last_of_chain = dict(zip(chains[ends].tolist(), ends.tolist(), strict=True))
         for row, replaced in enumerate(old, start=first):
             chain = int(chains[row])
+            if not chain and (replaced is None or not chains[replaced]):
+                continue
             previous, following = self._last_of_chain.get(chain, -1), -1
             if replaced is not None:
                 if chains[replaced] != chain:
@@ -203,7 +205,7 @@ class Replica:
         if self._is_linked:
             return
         before, after = self.rows("before"), self.rows("after")
-        living = np.flatnonzero(self.rows("alive"))
+        living = np.flatnonzero(self.rows("alive") & (self.rows("chain") > 0))
         order = living[np.lexsort((self.rows("ids")[living], self.rows("chain")[living]))]
         same = self.rows("chain")[order[1:]] == self.rows("chain")[order[:-1]]
         before[:] = after[:] = -1
@@ -258,3 +260,8 @@ class Replica:
         where there is none."""
         self.relink()
         return self.rows("before")[rows], self.rows("after")[rows]
+
+
+def _chain(change: Change) -> int:
+    """A name for what the memory is a successive part of; 0 where it is part of nothing."""
+    return zlib.crc32(f"{change.namespace}\x1f{change.chain}".encode()) or 1 if change.chain else 0

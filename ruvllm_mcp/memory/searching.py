@@ -20,9 +20,10 @@ from ruvllm_mcp.memory.columns import Scope
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.store import Embedding, Store
+from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import SearchMode
 
-CANDIDATES = 300
+CANDIDATES = 150
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,19 @@ class Collection:
         return {memory_id: float(vector @ self._question.vector) for memory_id, vector in found.items()}
 
 
-def rank(question: Question, collection: Collection, k: int, mode: SearchMode, weights: Mapping[str, float]) -> Ranked:
-    """The candidates of a search, best first; at least k where the scope holds as many. `weights` are learned factors
-    of the hybrid score's parts."""
+def rank(
+    question: Question,
+    collection: Collection,
+    k: int,
+    mode: SearchMode,
+    weights: Mapping[str, float],
+    fusion: FusionWeights = DEFAULT,
+) -> Ranked:
+    """The candidates of a search, best first; at least k where the scope holds as many. `fusion` makes the hybrid
+    score's parts, `weights` are learned factors of them."""
     candidates = collection.measure(collection.best(max(CANDIDATES, k), mode))
     if mode == "hybrid" and len(candidates.ids):
-        fused = fuse(question, candidates, collection)
+        fused = fuse(question, candidates, collection, fusion)
         parts = {name: share * np.float32(weights.get(name, 1.0)) for name, share in fused.parts.items()}
         scores: FloatArray = np.stack(list(parts.values())).sum(axis=0)
         ranked = _exact(_ordered(fused.candidates, scores, parts), collection, min(k, len(scores)))

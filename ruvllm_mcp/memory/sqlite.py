@@ -29,9 +29,8 @@ _RECORD = """SELECT m.id, m.content, m.metadata, n.name, m.kind, m.importance, m
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id LEFT JOIN access a ON a.memory_id = m.id"""
 _TEXT = "SELECT m.id, m.content_hash, m.content, m.metadata FROM memories m"
 BATCH = 5_000
-_CHANGE = """SELECT m.id, n.name, m.source || char(31) || coalesce(json_extract(m.metadata, '$.session'), ''),
-m.importance,
-    m.created_at, m.expires_at, t.analysis, t.postings, v.vector, k.ids
+_CHANGE = """SELECT m.id, n.name, coalesce(m.source || char(31) || json_extract(m.metadata, '$.session'), ''),
+    m.importance, m.created_at, m.expires_at, t.analysis, t.postings, v.vector, k.ids
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id JOIN terms t ON t.memory_id = m.id
     LEFT JOIN vectors v ON v.memory_id = m.id AND v.embedder_id = :embedder
     LEFT JOIN tokens k ON k.memory_id = m.id AND k.embedder_id = :embedder

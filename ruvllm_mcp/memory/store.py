@@ -49,7 +49,8 @@ class Draft:
 @dataclass(frozen=True)
 class Change:
     """A memory as searching needs it: everything but its text. `chain` names what it is a successive part of (source
-    and session); `vector` and `token_ids` are None until this embedder has seen it."""
+    and session), empty where the metadata has no session; `vector` and `token_ids` are None until this embedder has
+    seen it."""
 
     id: int
     namespace: str

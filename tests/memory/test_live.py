@@ -142,17 +142,17 @@ def test_closing_stops_a_build(filled: Memory) -> None:
 
 def test_neighbours_follow_the_order_of_adding_through_updates_and_deletes(filled: Memory) -> None:
     chosen = random.Random(4)
-    for _ in range(30):
+    for _ in range(60):
         ids = [record.id for record in filled.records()]
         action = chosen.choice(["add", "delete", "reword", "move"])
         if action == "add":
-            filled.add([NewMemory(f"added {chosen.random()}", source=f"file{chosen.randrange(7)}")])
+            filled.add([NewMemory(f"added {chosen.random()}", {"session": chosen.randrange(7)}, source="talk")])
         elif action == "delete":
             filled.delete(chosen.choice(ids))
         elif action == "reword":
             filled.update(chosen.choice(ids), content=f"reworded {chosen.random()}")
         else:
-            filled.update(chosen.choice(ids), source=f"file{chosen.randrange(7)}")
+            filled.update(chosen.choice(ids), metadata=chosen.choice([{}, {"session": chosen.randrange(7)}]))
         with filled._live.lock:
             current = filled._live.current()
             rows = current.find(sorted(record.id for record in filled.records()))
@@ -162,10 +162,13 @@ def test_neighbours_follow_the_order_of_adding_through_updates_and_deletes(fille
 
 
 def expected_neighbours(memory: Memory, current: replica.Replica) -> dict[int, tuple[int, int]]:
-    chains: dict[str, list[int]] = {}
-    for record in memory.records():
-        chains.setdefault(record.source, []).append(int(current.find([record.id])[0]))
+    chains: dict[tuple[str, int], list[int]] = {}
     out = {}
+    for record in memory.records():
+        row = int(current.find([record.id])[0])
+        out[row] = (-1, -1)
+        if "session" in record.metadata:
+            chains.setdefault((record.source, record.metadata["session"]), []).append(row)
     for rows in chains.values():
         for at, row in enumerate(rows):
             out[row] = (rows[at - 1] if at else -1, rows[at + 1] if at + 1 < len(rows) else -1)

@@ -1,0 +1,45 @@
+"""Late interaction over compressed tokens: how well a memory's tokens answer a question's, one by one.
+
+Each token of the question looks for its best match among the memory's tokens, of which only the signs are kept; the
+matches are averaged, rare tokens counting more (ColBERT's MaxSim, arXiv:2004.12832, weighted by inverse document
+frequency). The sums are the kernel's; what is decided here is the weighting and how the memories' bits are laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp import simd
+from ruvllm_mcp.embed.base import FloatArray, TokenVectors
+from ruvllm_mcp.memory.store import Embedding
+
+
+def rarity(frequency: npt.NDArray[np.int64], memories: int) -> FloatArray:
+    """Inverse document frequency, float32 (n,), never negative: ln(1 + (N - df + 0.5) / (df + 0.5))."""
+    seen = np.minimum(frequency, memories)
+    return np.log1p((memories - seen + 0.5) / (seen + 0.5)).astype(np.float32)
+
+
+def scores(
+    question: TokenVectors, weights: FloatArray, ids: Sequence[int], embeddings: Mapping[int, Embedding]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Late-interaction scores of `ids`, float32 (n,), about -1 to 1, and which of them have tokens, bool (n,).
+
+    `weights` float32 (t,) say how much each of the question's tokens counts. Where there are no tokens the score is 0.
+    """
+    width = question.vectors.shape[1] // 8
+    found = [embeddings.get(memory_id) for memory_id in ids]
+    bits = [
+        item.token_bits
+        if item is not None and item.token_bits.shape[1:] == (width,)
+        else np.empty((0, width), np.uint8)
+        for item in found
+    ]
+    offsets = np.cumsum([0, *map(len, bits)], dtype=np.int64)
+    has_tokens = np.diff(offsets) > 0
+    if not len(question.ids) or not has_tokens.any():
+        return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
+    return simd.maxsim_bits(question.vectors, weights, np.concatenate(bits), offsets), has_tokens

@@ -1,0 +1,73 @@
+"""The numbers that fusion turns on, as data: a version of them can be stored, compared, learned and put back.
+
+The default was fitted on four kinds of collections at once (code search, conversations, lint rules for code, scientific
+claims), and judged on each by weights fitted without it. `benchmarks/retrieval.py` prints what each part is worth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from ruvllm_mcp.errors import InvalidInputError
+
+GREATEST = 100.0
+
+
+@dataclass(frozen=True)
+class FusionWeights:
+    """What a candidate's score is made of. Finite numbers from -100 to 100; raises InvalidInputError for others.
+
+    `dense`, `late`, `lexical`: the worth of one standard deviation of each, at least 0; 0 leaves it out. `talk_*`: how
+    much of it is added where the candidates are turns of a conversation. `long_*`: added for each e-fold that the
+    question is longer than 12 tokens (taken off where it is shorter). `before`, `after`, `two_before`, `two_after`: the
+    share of the score of what was said then that a turn gets. `taught`: the worth of full evidence from feedback.
+    `importance` and `recency` only break near-ties.
+    """
+
+    dense: float = 1.0
+    late: float = 0.7
+    lexical: float = 0.44
+    talk_dense: float = -0.85
+    talk_late: float = 0.1
+    long_dense: float = -0.17
+    long_lexical: float = 0.4
+    before: float = 0.3
+    after: float = 0.2
+    two_before: float = 0.15
+    two_after: float = 0.15
+    taught: float = 4.0
+    importance: float = 0.2
+    recency: float = 0.1
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            least = 0 if item.name in ("dense", "late", "lexical") else -GREATEST
+            if not is_number or not least <= value <= GREATEST:
+                raise InvalidInputError(
+                    f"The fusion weight {item.name} is {value!r}.", f"A number from {least:g} to {GREATEST:g}."
+                )
+
+    def to_json(self) -> str:
+        """JSON text: an object with one number a field."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> FusionWeights:
+        """The reverse; what is not named keeps its default. Raises InvalidInputError for what is no such object."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise InvalidInputError(f"Fusion weights are no JSON: {error}.", "Give an object of numbers.") from None
+        names = {item.name for item in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or not values.keys() <= names:
+            raise InvalidInputError(
+                "Fusion weights are no object of known names.", f"Known: {', '.join(sorted(names))}."
+            )
+        return cls(**values)
+
+
+DEFAULT = FusionWeights()

@@ -1,0 +1,177 @@
+"""Fusion against its formula written out in float64, over a collection whose every answer is given by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from ruvllm_mcp.embed.base import TokenVectors
+from ruvllm_mcp.errors import InvalidInputError
+from ruvllm_mcp.memory.candidates import Candidates, Question
+from ruvllm_mcp.memory.fusion import fuse
+from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.store import Embedding
+from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
+from ruvllm_mcp.types import NewMemory
+
+DIM = 16
+RELEVANCE = ("dense", "late", "lexical")
+
+
+class Shelf:
+    """Memories 1 to n, in `talks`: runs of successive ids; the others stand alone."""
+
+    def __init__(self, size: int, talks: Sequence[range] = (), seed: int = 0) -> None:
+        random = np.random.default_rng(seed)
+        self.talks = talks
+        self.dense, self.lexical = random.random((2, size + 1))
+        self.tokens = random.standard_normal((size + 1, 3, DIM))
+        self.measured: list[int] = []
+
+    def table(self, ids: Sequence[int]) -> Candidates:
+        numbers = np.array(ids, np.int64)
+        zeros = np.zeros(len(numbers), np.float32)
+        columns = (self.dense[numbers].astype(np.float32), self.lexical[numbers].astype(np.float32))
+        return Candidates(numbers, *columns, zeros, zeros + 0.5, zeros + 1e9)
+
+    def measure(self, ids: np.ndarray) -> Candidates:
+        self.measured += ids.tolist()
+        return self.table(ids.tolist())
+
+    def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
+        bits = np.packbits(self.tokens > 0, axis=2, bitorder="little")
+        return {n: Embedding(np.zeros(DIM, np.float32), np.zeros(3, np.uint32), bits[n]) for n in ids}
+
+    def beside(self, number: int, step: int) -> int:
+        return next((number + step for talk in self.talks if number in talk and number + step in talk), 0)
+
+    def neighbours(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        before, after = ([self.beside(n, step) for n in ids.tolist()] for step in (-1, 1))
+        return np.array(before, np.int64), np.array(after, np.int64)
+
+    def idf(self) -> np.ndarray:
+        return np.ones(1, np.float32)
+
+    def token_frequency(self, token_ids: np.ndarray) -> tuple[np.ndarray, int]:
+        return np.full(len(token_ids), 2), 50
+
+
+def asked(tokens: int, has_tokens: bool = True) -> Question:
+    rows = np.random.default_rng(9).standard_normal((tokens, DIM)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    vectors = TokenVectors(np.arange(tokens, dtype=np.int32), rows) if has_tokens else None
+    unit = np.eye(DIM, dtype=np.float32)[0]
+    return Question("?", unit, unit, vectors, np.arange(tokens, dtype=np.uint32))
+
+
+def late_of(shelf: Shelf, question: Question, ids: Sequence[int]) -> np.ndarray:
+    assert question.tokens is not None
+    signs = np.where(shelf.tokens > 0, 1.0, -1.0)
+    pairs = np.einsum("qd,ntd->nqt", question.tokens.vectors.astype(np.float64), signs[list(ids)]) / math.sqrt(DIM)
+    return pairs.max(axis=2).mean(axis=1)
+
+
+def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequence[int], talk: float) -> np.ndarray:
+    """Scores of `every`, scaled over `first`, by the formula in the documentation of the weights."""
+    w = DEFAULT
+    length = math.log(len(question.terms) / 12)
+    counts = (
+        w.dense + talk * w.talk_dense + length * w.long_dense,
+        w.late + talk * w.talk_late,
+        w.lexical + length * w.long_lexical,
+    )
+    total = np.zeros(len(every))
+    columns = (shelf.dense, late_of(shelf, question, range(len(shelf.dense))), shelf.lexical)
+    for count, column in zip(counts, columns, strict=True):
+        total += count * (column[list(every)] - column[list(first)].mean()) / column[list(first)].std()
+    by_id = dict(zip(every, total, strict=True))
+    shares = ((-2, w.two_before), (-1, w.before), (1, w.after), (2, w.two_after))
+    near = [sum(share * by_id.get(shelf.beside(n, step), 0.0) for step, share in shares) for n in every]
+    return total + np.array(near) if talk else total
+
+
+@pytest.mark.parametrize("tokens", [6, 12, 40])
+def test_memories_outside_sessions_score_by_their_own_merits(tokens: int) -> None:
+    shelf, ids = Shelf(30), range(1, 31)
+    question = asked(tokens)
+    fused = fuse(question, shelf.table(ids), shelf)
+    np.testing.assert_allclose(fused.scores, expected(shelf, question, ids, ids, 0.0), atol=2e-2)
+    assert not fused.parts["neighbours"].any()
+    assert shelf.measured == []
+
+
+def test_turns_get_a_share_of_what_was_said_around_them() -> None:
+    shelf, ids = Shelf(40, [range(1, 21), range(21, 41)]), range(1, 41)
+    fused = fuse(asked(12), shelf.table(ids), shelf)
+    np.testing.assert_allclose(fused.scores, expected(shelf, asked(12), ids, ids, 1.0), atol=4e-2)
+
+
+def test_turns_beside_the_best_join_the_candidates() -> None:
+    shelf = Shelf(40, [range(1, 41)])
+    first = range(2, 41, 2)
+    fused = fuse(asked(12), shelf.table(first), shelf)
+    every = fused.candidates.ids.tolist()
+    assert sorted(every) == list(range(1, 41))
+    assert sorted(shelf.measured) == list(range(1, 41, 2))
+    # Half of the pool has no turn right beside it among the candidates, yet all of it is talk.
+    np.testing.assert_allclose(fused.scores, expected(shelf, asked(12), first, every, 1.0), atol=4e-2)
+
+
+@pytest.mark.parametrize("has_tokens", [True, False])
+def test_parts_add_up_to_the_score(has_tokens: bool) -> None:
+    shelf = Shelf(30, [range(1, 16)])
+    fused = fuse(asked(5, has_tokens), shelf.table(range(1, 31)), shelf)
+    names = {*RELEVANCE, "neighbours", "taught", "importance", "recency"}
+    assert fused.parts.keys() == names
+    np.testing.assert_allclose(sum(fused.parts[name].astype(np.float64) for name in names), fused.scores, atol=1e-4)
+
+
+def test_without_tokens_a_conversation_keeps_the_weight_of_meaning() -> None:
+    talk, alone = Shelf(30, [range(1, 31)]), Shelf(30)
+    shares = [fuse(asked(12, False), shelf.table(range(1, 31)), shelf).parts for shelf in (talk, alone)]
+    np.testing.assert_array_equal(shares[0]["dense"], shares[1]["dense"])
+    assert not shares[0]["late"].any()
+
+
+def test_one_candidate_and_candidates_all_alike_have_finite_scores() -> None:
+    shelf = Shelf(5)
+    shelf.dense[:] = shelf.lexical[:] = 0.25
+    for ids in ([1], [1, 2, 3]):
+        assert np.isfinite(fuse(asked(3), shelf.table(ids), shelf).scores).all()
+
+
+@pytest.mark.parametrize("name", RELEVANCE)
+def test_a_part_of_no_weight_has_no_share(name: str) -> None:
+    shelf = Shelf(30)
+    fused = fuse(asked(12), shelf.table(range(1, 31)), shelf, dataclasses.replace(DEFAULT, **{name: 0.0}))
+    assert not fused.parts[name].any()
+    assert all(fused.parts[other].any() for other in RELEVANCE if other != name)
+
+
+def test_weights_survive_json_and_what_is_not_named_keeps_its_default() -> None:
+    changed = FusionWeights(dense=0.25, before=-1.5)
+    assert FusionWeights.from_json(changed.to_json()) == changed
+    assert FusionWeights.from_json('{"late": 2}') == dataclasses.replace(DEFAULT, late=2)
+    assert json.loads(DEFAULT.to_json())["dense"] == DEFAULT.dense
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"denser": 1}', '{"dense": "1"}', '{"dense": NaN}', '{"dense": 101}', '{"late": -1}', "{"]
+)
+def test_weights_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        FusionWeights.from_json(text)
+
+
+def test_the_answer_beside_the_words_of_the_question_is_found(memory: Memory) -> None:
+    talk = ["which instrument does your sister play", "the cello every single day", "rain again", "soup for lunch"]
+    filler = [f"note {number} on topic {number * 7}" for number in range(40)]
+    ids = memory.add([NewMemory(text, {"session": 1}) for text in talk] + [NewMemory(text) for text in filler])
+    hits = memory.search("instrument your sister play", k=2).hits
+    assert [hit.id for hit in hits] == ids[:2]
+    assert hits[1].explain["neighbours"] > 0

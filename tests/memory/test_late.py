@@ -1,0 +1,70 @@
+"""Late interaction against MaxSim written out in float64, and what happens where tokens are missing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ruvllm_mcp.embed.base import TokenVectors
+from ruvllm_mcp.memory import late
+from ruvllm_mcp.memory.store import Embedding
+
+DIM = 48
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def embedding(tokens: np.ndarray) -> Embedding:
+    bits = np.packbits(tokens > 0, axis=1, bitorder="little")
+    return Embedding(np.zeros(DIM, np.float32), np.arange(len(tokens), dtype=np.uint32), bits)
+
+
+def maxsim(question: np.ndarray, weights: np.ndarray, tokens: np.ndarray) -> float:
+    signs = np.where(tokens > 0, 1.0, -1.0)
+    best = [max(float(q @ s) / math.sqrt(DIM) for s in signs) for q in question.astype(np.float64)]
+    return float(np.dot(weights, best) / weights.sum())
+
+
+def test_scores_are_the_weighted_mean_of_the_best_matches() -> None:
+    random = np.random.default_rng(1)
+    question = unit(random.standard_normal((5, DIM)))
+    weights = random.random(5).astype(np.float32) + 0.1
+    memories = {number: random.standard_normal((length, DIM)) for number, length in ((7, 1), (3, 20), (9, 4))}
+    asked = TokenVectors(np.arange(5, dtype=np.int32), question)
+    scores, known = late.scores(asked, weights, [3, 9, 7], {n: embedding(rows) for n, rows in memories.items()})
+    assert known.all()
+    expected = [maxsim(question, weights.astype(np.float64), memories[number]) for number in (3, 9, 7)]
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+def test_memories_without_tokens_are_marked_and_do_not_shift_the_others() -> None:
+    random = np.random.default_rng(2)
+    question = TokenVectors(np.zeros(2, np.int32), unit(random.standard_normal((2, DIM))))
+    known = embedding(random.standard_normal((6, DIM)))
+    bare = Embedding(np.zeros(DIM, np.float32), np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
+    other_width = Embedding(np.zeros(8, np.float32), np.zeros(1, np.uint32), np.zeros((1, 1), np.uint8))
+    embeddings = {1: bare, 2: known, 4: other_width}
+    scores, has_tokens = late.scores(question, np.ones(2, np.float32), [1, 2, 3, 4], embeddings)
+    assert has_tokens.tolist() == [False, True, False, False]
+    alone, _ = late.scores(question, np.ones(2, np.float32), [2], embeddings)
+    assert scores[1] == alone[0]
+    assert scores[[0, 2, 3]].tolist() == [0, 0, 0]
+
+
+def test_a_question_without_tokens_scores_nothing() -> None:
+    empty = TokenVectors(np.empty(0, np.int32), np.empty((0, DIM), np.float32))
+    scores, known = late.scores(empty, np.empty(0, np.float32), [1], {1: embedding(np.ones((3, DIM)))})
+    assert not known.any()
+    assert scores.tolist() == [0.0]
+
+
+def test_rarity_is_lucenes_idf_and_never_negative() -> None:
+    frequency = np.array([0, 1, 50, 100, 130])
+    found = late.rarity(frequency, 100)
+    expected = [math.log(1 + (100 - min(df, 100) + 0.5) / (min(df, 100) + 0.5)) for df in frequency]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    assert (found >= 0).all()
