@@ -1,0 +1,1 @@
+"""Measurements of the installed package on data of your own."""
