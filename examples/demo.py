@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -60,11 +61,6 @@ class Lesson:
 # The first of these whose right answer is found, but not first, shows what feedback does.
 LESSONS = (
     Lesson(
-        "let several downloads wait for the network at the same time",
-        "I want many slow network requests to wait at once, not one after another",
-        "ThreadPoolExecutor",
-    ),
-    Lesson(
         "undo everything I opened when something goes wrong half way",
         "close whatever was opened so far if a later step fails",
         "ExitStack",
@@ -74,6 +70,11 @@ LESSONS = (
         "in which order can jobs run that depend on each other?",
         "find a sequence for tasks so that each one's prerequisites come before it",
         "TopologicalSorter",
+    ),
+    Lesson(
+        "let several downloads wait for the network at the same time",
+        "I want many slow network requests to wait at once, not one after another",
+        "ThreadPoolExecutor",
     ),
 )
 SHOWN = 3
@@ -120,7 +121,8 @@ def show(hits: Sequence[dict[str, Any]], marked: str = "") -> None:
         metadata = hit["metadata"]
         place = f"{metadata['path']}:{metadata['lines'].partition('-')[0]}"
         mark = "  ← the right one" if marked and defines(hit, marked) else ""
-        say(f"   {accent(place)}  {bold(metadata.get('title', ''))}{mark}".rstrip())
+        title = bold(metadata["title"]) if "title" in metadata else ""
+        say(f"   {accent(place)}  {title}{mark}".rstrip())
         say(dim(f"      {clipped(summary_of(hit['content']), terminal_width() - 6)}"))
 
 
@@ -172,10 +174,14 @@ async def learn_once(client: Client) -> None:
     say(f"   The right answer is {bold(lesson.right)}, and it is number {bold(str(was))}:")
     show(before.hits[:SHOWN], lesson.right)
     started = time.perf_counter()
-    learned = await call(client, "feedback", request_id=asked.request_id, relevant=[asked.hits[place - 1]["id"]])
+    ids = [hit["id"] for hit in asked.hits[:place]]
+    learned = await call(
+        client, "feedback", request_id=asked.request_id, relevant=ids[-1:], irrelevant=ids[: min(SHOWN, place - 1)]
+    )
     took = (time.perf_counter() - started) * 1e3
     say(f"\n   Feedback on a question in other words: {bold(lesson.asked)}")
-    say(f"   {lesson.right} helped; {learned['strengthened']} association learned in {took:.0f} ms.")
+    changed = f"{learned['strengthened']} association stronger, {learned['weakened']} weaker, in {took:.0f} ms"
+    say(f"   {lesson.right} helped, what stood above it did not. {changed}.")
     after = await ask(client, lesson.alike, LOOKED_AT)
     say(f"\n {bold('?')} {lesson.alike}  {dim('the first one again; nobody rated it')}")
     say(f"   {lesson.right} went from number {bold(str(was))} to number {bold(str(after.rank(lesson.right)))}:")
@@ -221,4 +227,6 @@ if __name__ == "__main__":
     parser.add_argument("--embedder", default="minilm", help="what turns text into vectors (default: %(default)s)")
     fresh = Path(__file__).resolve().parent.parent / ".build" / "demo"
     shutil.rmtree(fresh, ignore_errors=True)
-    asyncio.run(main(fresh, parser.parse_args().embedder))
+    embedder = parser.parse_args().embedder
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(fresh, embedder))

@@ -51,6 +51,8 @@ _DEFINED = (
 # A function of the C family: a type, a name and a bracket at the left margin, no statement.
 _C_FUNCTION = re.compile(r"[A-Za-z_][\w \t*&:<>,~]*?[\s*&]([A-Za-z_~][\w:~]*)\s*\(")
 READ_FOR_TITLE = 4_000
+# Parts of a definition too large for one passage: as much of it together as one encoder window takes.
+PART_TARGET = 1_000
 
 
 def code_passages(lines: Sequence[str]) -> Iterator[Passage]:
@@ -97,7 +99,7 @@ def python_passages(lines: Sequence[str]) -> Iterator[Passage]:
         return code_passages(lines)
     units = _packed(lines, _units(lines, tree.body, 0, len(lines), ""))
     blocks = (Block(unit.start, unit.end, unit.title) for unit in units)
-    return passages(lines, fitted(lines, blocks, CODE_TARGET, indentation_depths(lines)))
+    return passages(lines, fitted(lines, blocks, PART_TARGET, indentation_depths(lines)))
 
 
 def _units(lines: Sequence[str], body: Sequence[ast.stmt], start: int, end: int, owner: str) -> Iterator[_Unit]:
