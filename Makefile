@@ -6,11 +6,9 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 C_FILES := $(wildcard csrc/*.[ch] csrc/*.def csrc/*/*.[ch])
 
-.PHONY: test check bench demo parity clean
-
 C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c tests/c/*.c)
 
-.PHONY: test check bench demo clean arm sanitize
+.PHONY: test check demo parity clean arm sanitize
 
 $(SETUP): pyproject.toml setup.py $(wildcard ruvllm_mcp/native/build.py) $(C_FILES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

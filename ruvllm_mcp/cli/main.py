@@ -14,7 +14,19 @@ from typing import NoReturn
 import click
 
 from ruvllm_mcp import __version__
-from ruvllm_mcp.cli import about, ask, doctor, learn, memory_files, memory_read, memory_write, output, state, vectors
+from ruvllm_mcp.cli import (
+    about,
+    ask,
+    benchmark,
+    doctor,
+    learn,
+    memory_files,
+    memory_read,
+    memory_write,
+    output,
+    state,
+    vectors,
+)
 from ruvllm_mcp.cli.errors import BROKEN_PIPE, MEANINGS, tell, tell_interrupted, tell_usage
 from ruvllm_mcp.cli.session import Group, ReaderGoneError, Session
 from ruvllm_mcp.errors import RuvLLMError
@@ -57,6 +69,7 @@ for command in (
     ask.context,
     ask.feedback,
     learn.learn,
+    benchmark.benchmark,
     vectors.embed,
     vectors.similarity,
     about.stats,

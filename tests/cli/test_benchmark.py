@@ -1,0 +1,40 @@
+"""`ruvllm benchmark retrieval` on a small collection whose figures can be worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ruvllm_mcp.cli.main import run
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    folder = tmp_path / "kitchen-dev"
+    folder.mkdir()
+    texts = ["Bread rises with yeast.", "Knives are sharpened on a wet stone.", "Rice needs twice its volume of water."]
+    rows = [json.dumps({"_id": f"d{i}", "title": "", "text": text, "metadata": {}}) for i, text in enumerate(texts)]
+    (folder / "corpus.jsonl").write_text("\n".join(rows))
+    questions = ["yeast bread", "sharpened knives", "volume of water for rice"]
+    asked = [json.dumps({"_id": f"q{i}", "text": text, "split": "test"}) for i, text in enumerate(questions)]
+    (folder / "queries.jsonl").write_text("\n".join(asked))
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\td{i}\t1\n" for i in range(3)))
+    return folder
+
+
+def test_figures_are_one_where_every_answer_comes_first(collection: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", "retrieval", str(collection), "--json", "--embedder", "hashing"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    for mode in ("vector", "lexical", "hybrid"):
+        assert printed["retrieval"][mode] == {
+            "kitchen-dev": {"ndcg_at_10": 1.0, "recall_at_5": 1.0, "recall_at_10": 1.0, "mrr": 1.0, "questions": 3}
+        }
+    assert run(["benchmark", "retrieval", str(collection), "--embedder", "hashing"]) == 0
+    assert capsys.readouterr().out.count("1.000") == 12
+
+
+def test_a_folder_without_a_collection_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["benchmark", "retrieval", str(tmp_path / "nothing")]) == 2
+    assert "nothing holds no judged collection" in capsys.readouterr().err
