@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp.learning.credit import Credit, Testimony
+from ruvllm_mcp.learning.credit import Credit, Witness
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
 
 KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
-NO_TESTIMONY = Testimony()
+NO_TESTIMONY = Witness()
 _PRIOR = np.array([0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95])
 _PRIOR_TRIALS = 5.0
 _LAST_PENALTY = 0.3  # before counts: a memory wrong for the very same question is this much less likely to be right
@@ -41,14 +41,14 @@ class Lesson:
     """What one rated question taught about lending.
 
     `counts`: float32 (4, knots): trials and hits of votes for, then of votes against. `shown`: how many memories the
-    search showed, `right`: how many of these were right; both 0 when nothing was named. `testimony`: what it says of
+    search showed, `right`: how many of these were right; both 0 when nothing was named. `witness`: what it says of
     the client's credit.
     """
 
     counts: FloatArray
     shown: int
     right: int
-    testimony: Testimony = NO_TESTIMONY
+    witness: Witness = NO_TESTIMONY
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Associations:
         self, vector: FloatArray, votes: Mapping[int, float], shown: Collection[int], agreement: float | None = None
     ) -> tuple[int | None, Lesson]:
         """What `learn` wants to know of a feedback before it is learned: the number of the same question when it was
-        rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Testimony` has it.
+        rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Witness` has it.
 
         Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
@@ -114,8 +114,8 @@ class Associations:
                     lent.add(memory)
         found = len(right & seen)
         expected = len(lent) * found / len(seen) if seen else 0.0
-        testimony = Testimony(agreement, float(len(lent & right)), expected)
-        return same, Lesson(np.array(counts, np.float32), len(seen), found, testimony)
+        witness = Witness(agreement, float(len(lent & right)), expected)
+        return same, Lesson(np.array(counts, np.float32), len(seen), found, witness)
 
     def learn(
         self,
@@ -138,7 +138,7 @@ class Associations:
             if abs(vote) >= abs(by_client.get(client, 0.0)):
                 by_client[client] = vote
         if lesson is not None and lesson.shown:
-            self._credits.setdefault(client, Credit()).hear(lesson.testimony)
+            self._credits.setdefault(client, Credit()).hear(lesson.witness)
             self._counts += lesson.counts
             self._shown += lesson.shown
             self._right += lesson.right

@@ -19,7 +19,7 @@ _LEAST_LIFT, _FULL_LIFT = 1.3, 1.7
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Witness:
     """What one feedback says about its client. `agreement` in [0, 1], None where nothing can be compared; `hits` and
     `expected`: of the shown memories that earlier votes spoke for, how many were named right, and by chance."""
 
@@ -37,13 +37,13 @@ class Credit:
     hits: float = _PRIOR_HITS
     expected: float = _PRIOR_EXPECTED
 
-    def hear(self, testimony: Testimony) -> None:
+    def hear(self, witness: Witness) -> None:
         """Take one feedback into account."""
-        if testimony.agreement is not None:
-            self.agreements += testimony.agreement
+        if witness.agreement is not None:
+            self.agreements += witness.agreement
             self.count += 1
-        self.hits += testimony.hits
-        self.expected += testimony.expected
+        self.hits += witness.hits
+        self.expected += witness.expected
 
     @property
     def share(self) -> float:

@@ -122,7 +122,10 @@ def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> d
             slope[columns] += parts.T @ (chance - target)
             centred = parts - chance @ parts
             curve[np.ix_(columns, columns)] += (centred * chance[:, None]).T @ centred
-        moved = np.clip(weights - np.linalg.solve(curve, slope), LEAST_WEIGHT, GREATEST_WEIGHT)
+        is_free = ~(((weights <= LEAST_WEIGHT) & (slope > 0)) | ((weights >= GREATEST_WEIGHT) & (slope < 0)))
+        moved = weights.copy()
+        moved[is_free] -= np.linalg.solve(curve[np.ix_(is_free, is_free)], slope[is_free])
+        moved = np.clip(moved, LEAST_WEIGHT, GREATEST_WEIGHT)
         if np.abs(moved - weights).max() < 1e-6:
             break
         weights = moved

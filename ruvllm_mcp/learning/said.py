@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ruvllm_mcp.learning.associations import NO_COUNTS, Lesson
-from ruvllm_mcp.learning.credit import Testimony
+from ruvllm_mcp.learning.credit import Witness
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.instant import InstantStep
 from ruvllm_mcp.learning.trajectory import FloatArray
@@ -87,16 +87,16 @@ def said_of(row: Sequence[Any]) -> Said:
 
 
 def _lesson_bytes(lesson: Lesson) -> bytes:
-    testimony = lesson.testimony
-    agreed = np.nan if testimony.agreement is None else testimony.agreement
-    numbers = np.array([agreed, testimony.hits, testimony.expected], "<f8")
+    witness = lesson.witness
+    agreed = np.nan if witness.agreement is None else witness.agreement
+    numbers = np.array([agreed, witness.hits, witness.expected], "<f8")
     return numbers.tobytes() + lesson.counts.astype("<f4", copy=False).tobytes()
 
 
 def _lesson(blob: bytes, shown: int, right: int) -> Lesson:
     agreed, hits, expected = np.frombuffer(blob, "<f8", 3).tolist()
-    testimony = Testimony(None if math.isnan(agreed) else agreed, hits, expected)
-    return Lesson(np.frombuffer(blob, "<f4", offset=24).reshape(4, -1), shown, right, testimony)
+    witness = Witness(None if math.isnan(agreed) else agreed, hits, expected)
+    return Lesson(np.frombuffer(blob, "<f4", offset=24).reshape(4, -1), shown, right, witness)
 
 
 def _step(names: Sequence[str], blob: bytes) -> InstantStep:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ruvllm_mcp.learning.credit import Credit, Witness, agreement
+
+
+def test_a_client_never_heard_is_believed() -> None:
+    assert Credit().share == 1.0
+
+
+def test_random_feedback_loses_all_credit_within_dozens() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        credit = Credit()
+        for _ in range(120):
+            credit.hear(Witness(float(random.random()), float(random.random() < 0.2), 0.2))
+        assert credit.share < 0.35
+
+
+def test_agreement_alone_keeps_credit() -> None:
+    credit = Credit()
+    for _ in range(100):
+        credit.hear(Witness(0.7, 0.0, 0.3))
+    assert credit.share == 1.0
+
+
+def test_consistency_alone_keeps_credit() -> None:
+    """Someone who only ever corrects bad rankings disagrees with them, but earlier corrections foresee later ones."""
+    credit = Credit()
+    for _ in range(100):
+        credit.hear(Witness(0.2, 0.6, 0.3))
+    assert credit.share == 1.0
+
+
+def test_hostile_feedback_loses_all_credit() -> None:
+    credit = Credit()
+    for _ in range(40):
+        credit.hear(Witness(0.1, 0.0, 0.2))
+    assert credit.share == 0.0
+
+
+def test_agreement_is_the_area_under_the_curve() -> None:
+    random = np.random.default_rng(1)
+    scores, right = random.integers(6, size=40).tolist(), (random.random(40) < 0.3).tolist()
+    pairs = [
+        (a, b)
+        for a, is_right in zip(scores, right, strict=True)
+        if is_right
+        for b, is_other in zip(scores, right, strict=True)
+        if not is_other
+    ]
+    expected = np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs])
+    assert agreement(scores, right) == pytest.approx(expected)
+    assert agreement([1, 2], [True, True]) is None
+    assert agreement([], []) is None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ruvllm_mcp.learning.instant import MOST_MOVE, MOST_TURN, InstantLoop, InstantStep, step_of
+
+from .conftest import DIM, unit
+from .test_objective import in_float64, row
+
+
+def test_a_step_lowers_the_loss_it_was_taken_for() -> None:
+    item = row()
+    loop = InstantLoop(DIM)
+    before = in_float64(item, {}, item.query)
+    for _ in range(3):
+        weights = loop.weights({})
+        loop.apply(item.query, step_of(item, weights, item.query + loop.move(item.query)))
+    assert in_float64(item, loop.weights({}), item.query + loop.move(item.query)) < before
+
+
+def test_no_run_of_steps_leaves_the_bounds() -> None:
+    loop = InstantLoop(DIM)
+    random = np.random.default_rng(0)
+    for _ in range(3000):
+        pull = random.normal(size=DIM).astype(np.float32) + 3 * unit(1)
+        loop.apply(unit(1), InstantStep(pull / np.linalg.norm(pull), {"dense": 2.0, "lexical": -2.0}))
+    assert np.linalg.norm(loop.move(unit(1))) <= MOST_MOVE * 1.001
+    weights = loop.weights({"dense": 2.0})
+    assert weights["dense"] == pytest.approx(2 * np.exp(-MOST_TURN))
+    assert weights["lexical"] == pytest.approx(np.exp(MOST_TURN))
+
+
+def test_a_client_without_credit_leaves_nothing_behind() -> None:
+    credit = {"honest": 1.0, "flood": 1.0}
+    both, honest = InstantLoop(DIM, lambda client: credit[client]), InstantLoop(DIM)
+    good, bad = InstantStep(unit(0, 1), {"dense": 1.0}), InstantStep(unit(0, -1), {"dense": -2.0})
+    for _ in range(5):
+        both.apply(unit(1), good, "honest")
+        honest.apply(unit(1), good, "honest")
+        both.apply(unit(1), bad, "flood")
+    assert not np.allclose(both.move(unit(1)), honest.move(unit(1)))
+    credit["flood"] = 0.0
+    assert np.array_equal(both.move(unit(1)), honest.move(unit(1)))
+    assert both.weights({}) == honest.weights({})
+    assert np.allclose(both.delta_weight() @ unit(1), honest.move(unit(1)), atol=1e-6)
+
+
+def test_the_same_steps_give_the_same_state() -> None:
+    loops = [InstantLoop(DIM), InstantLoop(DIM)]
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        step = InstantStep(random.normal(size=DIM).astype(np.float32) / 10, {"dense": float(random.normal())})
+        for loop in loops:
+            loop.apply(unit(1, 2, 3), step)
+    assert np.array_equal(loops[0].move(unit(1)), loops[1].move(unit(1)))
+    assert loops[0].weights({}) == loops[1].weights({})
