@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM as RuvLLM
     from ruvllm_mcp.errors import RuvLLMError as RuvLLMError
+    from ruvllm_mcp.learning.ewc import EwcPlusPlus as EwcPlusPlus
+    from ruvllm_mcp.learning.lora import LoraAdapter as LoraAdapter
+    from ruvllm_mcp.learning.manager import LoraManager as LoraManager
+    from ruvllm_mcp.learning.patterns import ReasoningBank as ReasoningBank
+    from ruvllm_mcp.learning.sona import SonaEngine as SonaEngine
+    from ruvllm_mcp.learning.training import TrainingConfig as TrainingConfig
+    from ruvllm_mcp.learning.training import TrainingPipeline as TrainingPipeline
+    from ruvllm_mcp.learning.trajectory import Trajectory as Trajectory
     from ruvllm_mcp.memory.lifecycle import PrunePolicy as PrunePolicy
     from ruvllm_mcp.settings import Settings as Settings
     from ruvllm_mcp.types import GenerationConfig as GenerationConfig
@@ -20,21 +28,37 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "EwcPlusPlus": "ruvllm_mcp.learning.ewc",
     "GenerationConfig": "ruvllm_mcp.types",
+    "LoraAdapter": "ruvllm_mcp.learning.lora",
+    "LoraManager": "ruvllm_mcp.learning.manager",
     "NewMemory": "ruvllm_mcp.types",
     "PrunePolicy": "ruvllm_mcp.memory.lifecycle",
+    "ReasoningBank": "ruvllm_mcp.learning.patterns",
     "RuvLLM": "ruvllm_mcp.engine.engine",
     "RuvLLMError": "ruvllm_mcp.errors",
     "Settings": "ruvllm_mcp.settings",
+    "SonaEngine": "ruvllm_mcp.learning.sona",
+    "TrainingConfig": "ruvllm_mcp.learning.training",
+    "TrainingPipeline": "ruvllm_mcp.learning.training",
+    "Trajectory": "ruvllm_mcp.learning.trajectory",
 }
 
 __all__ = [
+    "EwcPlusPlus",
     "GenerationConfig",
+    "LoraAdapter",
+    "LoraManager",
     "NewMemory",
     "PrunePolicy",
+    "ReasoningBank",
     "RuvLLM",
     "RuvLLMError",
     "Settings",
+    "SonaEngine",
+    "TrainingConfig",
+    "TrainingPipeline",
+    "Trajectory",
     "__version__",
 ]
 

@@ -37,7 +37,7 @@ async def test_learning_reports_what_it_did_and_lists_what_it_learned(settings: 
         assert (version.id, version.kind, version.status == "promoted") == (report.version, "learn", report.promoted)
         assert (await llm.stats()).learned_version == (report.version if report.promoted else 0)
         requests = await llm.trajectories(5)
-        assert [request.query for request in requests][0].endswith("case 47?")
+        assert requests[0].query.endswith("case 47?")
         for pattern in await llm.patterns():
             assert pattern.uses > 0
             assert 0 <= pattern.quality <= 1
@@ -53,9 +53,9 @@ async def test_a_snapshot_can_be_gone_back_to_and_compared(settings: Settings) -
         verdict = await llm.compare(0, kept)
         assert verdict.low <= verdict.gain <= verdict.high
         await llm.start_trial(0, kept, 0.5)
-        versions = {
-            (await llm.search_memory(f"socket rule {n}")) and (await llm.trajectories(1))[0].version for n in range(20)
-        }
+        for number in range(20):
+            await llm.search_memory(f"socket rule {number}")
+        versions = {request.version for request in await llm.trajectories(20)}
         assert versions == {0, kept}
         await llm.stop_trial()
         assert (await llm.consolidate()).kind == "consolidate"
