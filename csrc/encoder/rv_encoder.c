@@ -5,32 +5,24 @@
 #include "../rv.h"
 
 #include <string.h>
-#if defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-#endif
 
 extern const rv_encoder_kernels rv_encoder_scalar;
 #if defined(__x86_64__)
 extern const rv_encoder_kernels rv_encoder_sse41, rv_encoder_avx2, rv_encoder_avx512;
 #elif defined(__aarch64__)
-extern const rv_encoder_kernels rv_encoder_neon, rv_encoder_neon_dot;
+extern const rv_encoder_kernels rv_encoder_neon, rv_encoder_neon_dotprod;
 #endif
 
-/* The kernels of the instruction set in use. AVX-512 without VNNI multiplies bytes no better than AVX2 does. */
-static const rv_encoder_kernels *kernels_in_use(void) {
+/* AVX-512 without VNNI multiplies bytes no better than AVX2 does. */
+const rv_encoder_kernels *rv_encoder_kernels_in_use(void) {
     const char *name = rv_in_use();
 #if defined(__x86_64__)
     if (!strcmp(name, "sse41")) return &rv_encoder_sse41;
     if (!strcmp(name, "avx2")) return &rv_encoder_avx2;
     if (!strcmp(name, "avx512")) return rv_cpu_features() & RV_HAS_VNNI ? &rv_encoder_avx512 : &rv_encoder_avx2;
 #elif defined(__aarch64__)
-    if (!strcmp(name, "neon")) {
-#if defined(__linux__)
-        enum { HAS_DOT = 1 << 20 }; /* HWCAP_ASIMDDP */
-        if (getauxval(AT_HWCAP) & HAS_DOT) return &rv_encoder_neon_dot;
-#endif
-        return &rv_encoder_neon;
-    }
+    if (!strcmp(name, "neon"))
+        return rv_cpu_features() & RV_HAS_DOTPROD ? &rv_encoder_neon_dotprod : &rv_encoder_neon;
 #endif
     (void)name;
     return &rv_encoder_scalar;
@@ -182,7 +174,7 @@ static void write_vectors(const rv_encoder *e, const float *x, size_t length, fl
 void rv_encoder_run(const rv_encoder *e, const int32_t *ids, const int64_t *ends, size_t texts, uint8_t *scratch,
                     float *sentences, float *tokens) {
     if (!texts) return;
-    const rv_encoder_kernels *k = kernels_in_use();
+    const rv_encoder_kernels *k = rv_encoder_kernels_in_use();
     struct pass p;
     lay_out(e, (size_t)ends[texts - 1] + 2 * texts, scratch, &p);
     float *x = p.x;
@@ -208,7 +200,7 @@ void rv_encoder_run(const rv_encoder *e, const int32_t *ids, const int64_t *ends
 
 void rv_encoder_product(const uint8_t *packed, size_t rows, size_t cols, const float *x, size_t tokens,
                         const float *bias, uint8_t *scratch, float *out) {
-    const rv_encoder_kernels *k = kernels_in_use();
+    const rv_encoder_kernels *k = rv_encoder_kernels_in_use();
     struct rows made = take_rows(&scratch, tokens, cols);
     k->quantize(x, tokens, cols, made.blocks, made.q, made.scales, made.excess, made.blocks);
     for (size_t i = 0; i < rows / RV_PANEL; i++)

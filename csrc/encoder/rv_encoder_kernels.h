@@ -27,4 +27,7 @@ typedef struct rv_encoder_kernels {
     void (*gelu)(float *x, size_t n);
 } rv_encoder_kernels;
 
+/* Those of the instruction set in use. */
+const rv_encoder_kernels *rv_encoder_kernels_in_use(void);
+
 #endif

@@ -78,6 +78,7 @@ static bool run(const char *name) {
     check_maps();
     check_matrices();
     check_codes();
+    check_encoder();
     return true;
 }
 

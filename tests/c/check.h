@@ -67,5 +67,6 @@ void check_pairs(void);
 void check_maps(void);
 void check_matrices(void);
 void check_codes(void);
+void check_encoder(void);
 
 #endif

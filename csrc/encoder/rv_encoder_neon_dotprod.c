@@ -22,5 +22,5 @@ static inline I i_add_dots(I sum, I weights, I x) {
 
 RV_TARGET_END
 
-const rv_encoder_kernels rv_encoder_neon_dot = {quantize, panel, attend, norm, gelu};
+const rv_encoder_kernels rv_encoder_neon_dotprod = {quantize, panel, attend, norm, gelu};
 #endif
