@@ -104,11 +104,57 @@ float rv_vector_cosine(const rv_vector *a, const rv_vector *b);
 float rv_vector_sqdist(const rv_vector *a, const rv_vector *b);
 float rv_vector_dist(const rv_vector *a, const rv_vector *b);
 
-/* The k rows of m (rows x cols) with the greatest dot product with x, best first, ties by lower row. Rows whose bit in
- * `keep` (bit r & 7 of byte r >> 3; NULL keeps all) is 0 are passed over. Writes at most k rows and scores and returns
- * how many. Stops early, returning 0, once *cancel (may be NULL) is not 0. Rows that score NaN never win. */
-size_t rv_topk_dot_f32(const float *m, const float *x, size_t rows, size_t cols, const uint8_t *keep, size_t k,
-                       int64_t *top_rows, float *top_scores, const volatile int *cancel);
+/* Long calls take `cancel`, NULL or a flag that another thread may set: they look at it at least once a millisecond on rows
+ * of up to a million numbers, and return 0 once it is not 0. */
+
+/* The k rows of m (rows x cols, fewer than 2^31 rows) that rank best by a many_... kernel, named without the prefix
+ * ("cosine_f16"): the greatest, or for sqdist and hamming the least, best first, ties by lower row. Rows whose bit in `keep`
+ * (bit r & 7 of byte r >> 3; NULL keeps all) is 0 are passed over, rows that score NaN never win, whole numbers are rounded
+ * to float. Writes at most k rows and scores and returns how many. */
+size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, size_t cols, const uint8_t *keep,
+               size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel);
+
+/* The same by dot_f32 for each of `count` queries (count x cols): top_rows and top_scores are count x k, found[q] of them
+ * written. */
+int rv_cross_topk(const float *queries, const float *m, size_t count, size_t rows, size_t cols, const uint8_t *keep,
+                  size_t k, int32_t *top_rows, float *top_scores, size_t *found, const volatile int *cancel);
+
+/* The nearest of `rows` >= 1 centroids to each of `count` points, ties to the lower, and the squared distance to it.
+ * `half_squares` is scratch of `rows` numbers. */
+int rv_assign(const float *points, const float *centroids, size_t count, size_t rows, size_t cols, float *half_squares,
+              int32_t *nearest, float *distances, const volatile int *cancel);
+
+/* A low-rank addition to a linear map, out = scale * B (A x): a is rank x in, b is out x rank (arXiv:2106.09685). */
+typedef struct rv_lora {
+    const float *a, *b;
+    float scale;
+    size_t rank, in, out;
+} rv_lora;
+
+/* out (count x out) for x (count x in). `inner` is scratch of count * rank numbers. */
+void rv_lora_forward(const rv_lora *lora, const float *x, float *out, size_t count, float *inner);
+
+/* From the gradient in the output to those in a and b, which are added to, and in x, which is written. `inner` is scratch
+ * of 2 * rank numbers. */
+void rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out, size_t count, float *grad_a,
+                      float *grad_b, float *grad_x, float *inner);
+
+/* One step against the gradients, which become 0. */
+void rv_lora_update(float *parameters, float *gradients, float rate, size_t n);
+
+/* out = sum of weights[i] * row ids[i] of the table (rows x cols), weights 1 if NULL. 0 if an id is none of its rows. */
+int rv_pool(const float *table, const int32_t *ids, const float *weights, float *out, size_t rows, size_t count,
+            size_t cols);
+
+/* One step of FastGRNN (arXiv:1901.02358): with s = input + recurrent, z = sigmoid(s + gate_bias) and c = tanh(s +
+ * candidate_bias), state = (zeta (1 - z) + nu) c + z state. `scratch` has 2 n numbers. */
+void rv_fastgrnn_step(const float *input, const float *recurrent, const float *gate_bias, const float *candidate_bias,
+                      float zeta, float nu, float *state, size_t n, float *scratch);
+
+/* out (count x value_cols) = softmax(queries keys^T / sqrt(key_cols)) values, `rows` of keys and values. `shares` is scratch
+ * of `rows` numbers. */
+int rv_attention(const float *queries, const float *keys, const float *values, float *out, size_t count, size_t rows,
+                 size_t key_cols, size_t value_cols, float *shares, const volatile int *cancel);
 
 /* Weighted MaxSim of each of `docs` documents: the weighted mean over the `count` query tokens (count x dims) of the
  * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is rows offsets[i] up to

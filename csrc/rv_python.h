@@ -46,7 +46,8 @@ static int rv_is_plain(const Py_buffer *view, const char *format, size_t size) {
 /* The Python function of that pair kernel, a new reference as a number (CFFI knows no PyObject), or 0. */
 static uintptr_t rv_python_pair(const char *kernel) {
     static PyMethodDef methods[] = {
-#define RV_PAIR(result, op, kind) {#op "_" #kind, (PyCFunction)(void (*)(void))rv_python_##op##_##kind, METH_FASTCALL, NULL},
+#define RV_PAIR(result, op, kind)                                                                                      \
+    {#op "_" #kind, (PyCFunction)(void (*)(void))rv_python_##op##_##kind, METH_FASTCALL, NULL},
 #define RV_KERNEL(result, kernel, parameters, arguments)
 #include "rv_kernels.def"
         {NULL, NULL, 0, NULL}};

@@ -1,65 +1,116 @@
-/* One-to-many scans: scores by the table in use, a bounded min-heap of the best, a cancel flag polled between blocks.
- */
+/* One-to-many and many-to-many scans. Scores come block by block from the kernels in use and are ranked while they are in the
+ * cache, never all written down; a cancel flag is polled between blocks, each of well under a millisecond. */
 #include "rv.h"
+#include "rv_heap.h"
 
-enum { BLOCK = 64 };
+#include <math.h>
+#include <string.h>
 
-/* Whether (score a, row a) ranks below (score b, row b): lower score, or the same score and a later row. */
-static int ranks_below(float score_a, int64_t row_a, float score_b, int64_t row_b) {
-    return score_a < score_b || (score_a == score_b && row_a > row_b);
+enum { ROWS = 64, QUERIES = 24 };
+
+/* Rows that make a block of at most 64 K numbers. */
+static size_t block_rows(size_t cols, size_t left) {
+    const size_t fitting = 65536 / (cols + 1), most = fitting < 1 ? 1 : fitting > ROWS ? ROWS : fitting;
+    return left < most ? left : most;
 }
 
-static void sift_down(int64_t *rows, float *scores, size_t size, size_t at, int64_t row, float score) {
-    for (size_t child; (child = 2 * at + 1) < size; at = child) {
-        if (child + 1 < size && ranks_below(scores[child + 1], rows[child + 1], scores[child], rows[child])) child++;
-        if (!ranks_below(scores[child], rows[child], score, row)) break;
-        rows[at] = rows[child];
-        scores[at] = scores[child];
-    }
-    rows[at] = row;
-    scores[at] = score;
-}
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static void sift_up(int64_t *rows, float *scores, size_t at, int64_t row, float score) {
-    while (at) {
-        const size_t parent = (at - 1) / 2;
-        if (!ranks_below(score, row, scores[parent], rows[parent])) break;
-        rows[at] = rows[parent];
-        scores[at] = scores[parent];
-        at = parent;
-    }
-    rows[at] = row;
-    scores[at] = score;
-}
-
-/* The heap's root is its worst row; taking it away again and again leaves the rows sorted, best first. */
-static void sort_heap(int64_t *rows, float *scores, size_t size) {
-    while (size > 1) {
-        const int64_t row = rows[--size];
-        const float score = scores[size];
-        rows[size] = rows[0];
-        scores[size] = scores[0];
-        sift_down(rows, scores, size, 0, row, score);
+static void rank(rv_heap *heap, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
+    for (size_t i = 0; i < count; i++) {
+        const size_t row = start + i;
+        if (!isnan(scores[i]) && (!keep || keep[row >> 3] >> (row & 7) & 1))
+            heap_offer(heap, k, (int32_t)row, scores[i]);
     }
 }
 
-size_t rv_topk_dot_f32(const float *m, const float *x, size_t rows, size_t cols, const uint8_t *keep, size_t k,
-                       int64_t *top_rows, float *top_scores, const volatile int *cancel) {
-    size_t size = 0;
-    float block[BLOCK];
-    for (size_t start = 0; start < rows && k; start += BLOCK) {
+/* Distances are ranked by their negative. */
+enum { SIGN_dot = 1, SIGN_cosine = 1, SIGN_jaccard = 1, SIGN_sqdist = -1, SIGN_hamming = -1 };
+
+#define RV_MANY(result, op, kind)                                                                                      \
+    static void score_##op##_##kind(const void *m, size_t start, const void *x, float *out, size_t rows,               \
+                                    size_t cols) {                                                                     \
+        result block[ROWS];                                                                                            \
+        rv_many_##op##_##kind((const rv_##kind *)m + start * cols, x, block, rows, cols);                              \
+        for (size_t i = 0; i < rows; i++) out[i] = SIGN_##op * (float)block[i];                                        \
+    }
+#define RV_KERNEL(result, kernel, parameters, arguments)
+#include "rv_kernels.def"
+
+static const struct metric {
+    const char *name;
+    void (*score)(const void *m, size_t start, const void *x, float *out, size_t rows, size_t cols);
+    int sign;
+} metrics[] = {
+#define RV_MANY(result, op, kind) {#op "_" #kind, score_##op##_##kind, SIGN_##op},
+#define RV_KERNEL(result, kernel, parameters, arguments)
+#include "rv_kernels.def"
+};
+
+size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, size_t cols, const uint8_t *keep,
+               size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel) {
+    const struct metric *by = metrics;
+    while (strcmp(by->name, metric))
+        if (++by == metrics + sizeof metrics / sizeof *metrics) return 0;
+    rv_heap heap = {top_rows, top_scores, 0};
+    float scores[ROWS];
+    for (size_t start = 0, here; start < rows; start += here) {
         if (cancel && *cancel) return 0;
-        const size_t here = rows - start < BLOCK ? rows - start : BLOCK;
-        rv_many_dot_f32(m + start * cols, x, block, here, cols);
-        for (size_t i = 0; i < here; i++) {
-            const size_t row = start + i;
-            if (block[i] != block[i] || (keep && !(keep[row >> 3] >> (row & 7) & 1))) continue;
-            if (size < k)
-                sift_up(top_rows, top_scores, size++, (int64_t)row, block[i]);
-            else if (block[i] > top_scores[0])
-                sift_down(top_rows, top_scores, size, 0, (int64_t)row, block[i]);
+        here = block_rows(cols, rows - start);
+        by->score(m, start, x, scores, here, cols);
+        rank(&heap, k, scores, start, here, keep);
+    }
+    heap_sort(&heap);
+    for (size_t i = 0; i < heap.size; i++) top_scores[i] *= (float)by->sign;
+    return heap.size;
+}
+
+int rv_cross_topk(const float *queries, const float *m, size_t count, size_t rows, size_t cols, const uint8_t *keep,
+                  size_t k, int32_t *top_rows, float *top_scores, size_t *found, const volatile int *cancel) {
+    float scores[QUERIES * ROWS];
+    memset(found, 0, count * sizeof *found);
+    for (size_t start = 0, here; start < rows; start += here) {
+        here = block_rows(cols, rows - start);
+        for (size_t q = 0; q < count; q += QUERIES) {
+            const size_t queries_here = least(QUERIES, count - q);
+            if (cancel && *cancel) return 0;
+            rv_cross_dot_f32(queries + q * cols, m + start * cols, scores, queries_here, here, cols, ROWS);
+            for (size_t i = 0; i < queries_here; i++) {
+                rv_heap heap = {top_rows + (q + i) * k, top_scores + (q + i) * k, found[q + i]};
+                rank(&heap, k, scores + i * ROWS, start, here, keep);
+                found[q + i] = heap.size;
+            }
         }
     }
-    sort_heap(top_rows, top_scores, size);
-    return size;
+    for (size_t q = 0; q < count; q++) {
+        rv_heap heap = {top_rows + q * k, top_scores + q * k, found[q]};
+        heap_sort(&heap);
+    }
+    return 1;
+}
+
+/* |x - c|^2 is least where x . c - |c|^2 / 2 is greatest. */
+int rv_assign(const float *points, const float *centroids, size_t count, size_t rows, size_t cols, float *half_squares,
+              int32_t *nearest, float *distances, const volatile int *cancel) {
+    float scores[QUERIES * ROWS], best[QUERIES];
+    for (size_t c = 0; c < rows; c++)
+        half_squares[c] = rv_dot_f32(centroids + c * cols, centroids + c * cols, cols) / 2;
+    for (size_t p = 0; p < count; p += QUERIES) {
+        const size_t points_here = least(QUERIES, count - p);
+        for (size_t i = 0; i < points_here; i++) best[i] = -INFINITY, nearest[p + i] = 0;
+        for (size_t start = 0, here; start < rows; start += here) {
+            if (cancel && *cancel) return 0;
+            here = block_rows(cols, rows - start);
+            rv_cross_dot_f32(points + p * cols, centroids + start * cols, scores, points_here, here, cols, ROWS);
+            for (size_t i = 0; i < points_here; i++) {
+                for (size_t c = 0; c < here; c++) {
+                    const float score = scores[i * ROWS + c] - half_squares[start + c];
+                    if (score > best[i]) best[i] = score, nearest[p + i] = (int32_t)(start + c);
+                }
+            }
+        }
+        for (size_t i = p; i < p + points_here; i++)
+            distances[i] = rv_sqdist_f32(points + i * cols, centroids + (size_t)nearest[i] * cols, cols);
+    }
+    return 1;
 }

@@ -13,8 +13,21 @@ from typing import Any
 import numpy.typing as npt
 
 from ruvllm_mcp.native.lib import available, in_use, kernels
-from ruvllm_mcp.simd.batches import MAX_SIGN_DIMENSIONS, matvec, maxsim_bits, topk_dot
+from ruvllm_mcp.simd.batches import (
+    MAX_SIGN_DIMENSIONS,
+    Cancel,
+    assign,
+    cross_dot,
+    cross_topk,
+    matmul,
+    matvec,
+    maxsim_bits,
+    pq_distances,
+    topk,
+    topk_dot,
+)
 from ruvllm_mcp.simd.handles import Vector
+from ruvllm_mcp.simd.layers import attention, fastgrnn_step, lora_backward, lora_forward, lora_update, pool
 from ruvllm_mcp.simd.maps import (
     add,
     axpy,
@@ -35,25 +48,37 @@ from ruvllm_mcp.simd.pairs import Bits, Kind
 
 __all__ = [
     "MAX_SIGN_DIMENSIONS",
+    "Cancel",
     "Vector",
     "add",
+    "assign",
+    "attention",
     "axpy",
     "bfloat16",
     "bits",
     "cosine_similarity",
+    "cross_dot",
+    "cross_topk",
     "dot_int8",
     "dot_product",
     "euclidean_distance",
+    "fastgrnn_step",
     "float16",
     "float32",
     "gelu",
     "int8",
     "layer_norm",
     "log_softmax",
+    "lora_backward",
+    "lora_forward",
+    "lora_update",
+    "matmul",
     "matvec",
     "maxsim_bits",
     "mul",
     "normalize",
+    "pool",
+    "pq_distances",
     "relu",
     "rms_norm",
     "scale",
@@ -63,6 +88,7 @@ __all__ = [
     "softmax",
     "squared_distance",
     "tanh",
+    "topk",
     "topk_dot",
 ]
 

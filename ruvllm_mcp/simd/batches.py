@@ -1,15 +1,47 @@
-"""One or many vectors against many: products, the best rows, late interaction. Calls release the GIL."""
+"""One or many vectors against many: products, the best rows, nearest centroids, late interaction.
+
+Calls release the GIL. A long one takes a `Cancel`, whose `set()`, from any thread, ends it within about a millisecond;
+the call then raises `CancelledError`.
+"""
 
 from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
-from ruvllm_mcp.native.arrays import FloatArray, floats, long_pointer, rows_and_vector
+from ruvllm_mcp.native.arrays import AnyArray, FloatArray, floats, long_pointer, numbers, rows_and_vector
 from ruvllm_mcp.native.lib import nogil, nogil_ffi
 
 MAX_SIGN_DIMENSIONS = 2048
+METRICS = {
+    "dot": ("f32", "f16", "bf16", "i8"),
+    "cosine": ("f32", "f16", "bf16", "i8"),
+    "sqdist": ("f32", "f16", "bf16", "i8"),
+    "hamming": ("b1",),
+    "jaccard": ("b1",),
+}
+
+IndexArray = npt.NDArray[np.int64]
+
+
+class Cancel:
+    """A flag that ends the calls it was given to. Once set it stays so."""
+
+    def __init__(self) -> None:
+        self.flag: Any = nogil_ffi.new("int *")
+
+    def set(self) -> None:
+        """Ends the calls."""
+        self.flag[0] = 1
+
+    @property
+    def is_set(self) -> bool:
+        """Whether `set` was called."""
+        return bool(self.flag[0])
 
 
 def matvec(m: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
@@ -21,36 +53,170 @@ def matvec(m: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
     return out
 
 
-def topk_dot(
-    m: npt.ArrayLike, x: npt.ArrayLike, k: int, keep: npt.NDArray[np.bool_] | None = None
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """The `k` rows of `m`, float32 (n, d), with the greatest dot product with `x`, float32 (d,).
+def matmul(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
+    """The product of `a`, float32 (m, k), and `b`, float32 (k, n): float32 (m, n). Raises DimensionError."""
+    left, right = floats(a, 2, "a"), floats(b, 2, "b")
+    if left.shape[1] != right.shape[0]:
+        raise DimensionError(f"Matrices have shapes {left.shape} and {right.shape}.", "They take (m, k) and (k, n).")
+    out = np.empty((len(left), right.shape[1]), np.float32)
+    nogil.rv_matmul_f32(long_pointer(left), long_pointer(right), long_pointer(out), *left.shape, right.shape[1])
+    return out
 
-    Returns rows and scores, best first, ties by lower row; fewer than `k` where there are fewer. `keep`, bool (n,),
+
+def cross_dot(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
+    """The dot product of each row of `a`, float32 (m, d), with each of `b`, float32 (n, d): float32 (m, n)."""
+    left, right = floats(a, 2, "a"), floats(b, 2, "b")
+    _same_width(left, right)
+    out = np.empty((len(left), len(right)), np.float32)
+    nogil.rv_cross_dot_f32(
+        long_pointer(left), long_pointer(right), long_pointer(out), len(left), len(right), left.shape[1], len(right)
+    )
+    return out
+
+
+def topk(
+    m: npt.ArrayLike,
+    x: npt.ArrayLike,
+    k: int,
+    keep: npt.NDArray[np.bool_] | None = None,
+    *,
+    metric: str = "dot",
+    kind: str = "f32",
+    cancel: Cancel | None = None,
+) -> tuple[IndexArray, FloatArray]:
+    """The `k` rows of `m`, (n, d), that rank best with `x`, (d,), by `metric`: dot, cosine, sqdist, hamming, jaccard.
+
+    Numbers are of `kind`: f32, f16, bf16, i8 or, for hamming and jaccard, b1. Returns rows and scores, best first
+    (least first for sqdist and hamming), ties by lower row; fewer than `k` where there are fewer. `keep`, bool (n,),
     passes over the rows where it is False. Rows that score NaN never win. Raises DimensionError, InvalidInputError.
     """
-    matrix, vector = floats(m, 2, "m"), floats(x, 1, "x")
+    if kind not in METRICS.get(metric, ()):
+        accepted = ", ".join(f"{name} of {'/'.join(kinds)}" for name, kinds in METRICS.items())
+        raise InvalidInputError(f"There is no metric {metric!r} of {kind!r}.", f"Take {accepted}.")
+    matrix, vector = numbers(m, kind, 2, "m"), numbers(x, kind, 1, "x")
     rows_and_vector(matrix, vector)
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InvalidInputError(f"k is {k!r}.", "It takes a whole number of at least 1.")
-    mask = nogil_ffi.NULL
-    if keep is not None:
-        if np.shape(keep) != (len(matrix),) or keep.dtype != np.bool_:
-            raise DimensionError(f"keep has shape {np.shape(keep)}.", f"It takes bool ({len(matrix)},).")
-        mask = nogil_ffi.from_buffer("uint8_t[]", np.packbits(keep, bitorder="little"))
-    size = min(int(k), len(matrix))
-    rows, scores = np.empty(size, np.int64), np.empty(size, np.float32)
-    found = nogil.rv_topk_dot_f32(
+    size, mask = _checked_k(k, len(matrix)), _bitmap(keep, len(matrix))
+    rows, scores = np.empty(size, np.int32), np.empty(size, np.float32)
+    found = nogil.rv_topk(
+        f"{metric}_{kind}".encode(),
         long_pointer(matrix),
         long_pointer(vector),
         *matrix.shape,
-        mask,
+        nogil_ffi.NULL if mask is None else long_pointer(mask),
         size,
         long_pointer(rows),
         long_pointer(scores),
-        nogil_ffi.NULL,
+        _flag(cancel),
     )
-    return rows[:found], scores[:found]
+    _raise_if(cancel)
+    return rows[:found].astype(np.int64), scores[:found]
+
+
+def topk_dot(
+    m: npt.ArrayLike, x: npt.ArrayLike, k: int, keep: npt.NDArray[np.bool_] | None = None
+) -> tuple[IndexArray, FloatArray]:
+    """`topk` by dot product of float32."""
+    return topk(m, x, k, keep)
+
+
+def cross_topk(
+    queries: npt.ArrayLike,
+    m: npt.ArrayLike,
+    k: int,
+    keep: npt.NDArray[np.bool_] | None = None,
+    *,
+    cancel: Cancel | None = None,
+) -> list[tuple[IndexArray, FloatArray]]:
+    """`topk_dot` for each row of `queries`, float32 (q, d), in one pass over `m`, float32 (n, d)."""
+    left, right = floats(queries, 2, "queries"), floats(m, 2, "m")
+    _same_width(left, right)
+    size, mask = _checked_k(k, len(right)), _bitmap(keep, len(right))
+    rows, scores = np.empty((len(left), size), np.int32), np.empty((len(left), size), np.float32)
+    found = nogil_ffi.new("size_t[]", max(len(left), 1))
+    nogil.rv_cross_topk(
+        long_pointer(left),
+        long_pointer(right),
+        len(left),
+        *right.shape,
+        nogil_ffi.NULL if mask is None else long_pointer(mask),
+        size,
+        long_pointer(rows),
+        long_pointer(scores),
+        found,
+        _flag(cancel),
+    )
+    _raise_if(cancel)
+    return [(rows[q, : found[q]].astype(np.int64), scores[q, : found[q]]) for q in range(len(left))]
+
+
+def assign(
+    points: npt.ArrayLike, centroids: npt.ArrayLike, *, cancel: Cancel | None = None
+) -> tuple[IndexArray, FloatArray]:
+    """The nearest of `centroids`, float32 (c, d), c >= 1, to each of `points`, float32 (n, d).
+
+    Returns the centroids' rows, int64 (n,), ties to the lower, and the squared distances, float32 (n,): the assignment
+    step of k-means. Raises DimensionError.
+    """
+    left, right = floats(points, 2, "points"), floats(centroids, 2, "centroids")
+    _same_width(left, right)
+    if not len(right):
+        raise DimensionError("There are no centroids.", "Give at least one.")
+    nearest, distances = np.empty(len(left), np.int32), np.empty(len(left), np.float32)
+    half_squares = np.empty(len(right), np.float32)
+    nogil.rv_assign(
+        long_pointer(left),
+        long_pointer(right),
+        len(left),
+        *right.shape,
+        long_pointer(half_squares),
+        long_pointer(nearest),
+        long_pointer(distances),
+        _flag(cancel),
+    )
+    _raise_if(cancel)
+    return nearest.astype(np.int64), distances
+
+
+def pq_distances(table: npt.ArrayLike, codes: npt.ArrayLike) -> FloatArray:
+    """Asymmetric distances to product-quantised rows, float32 (n,): the sum over p of `table[p, codes[row, p]]`.
+
+    `table`, float32 (parts, 256), holds the query's distance to every codeword, `codes`, uint8 (n, parts), the rows.
+    Raises DimensionError.
+    """
+    entries, rows = floats(table, 2, "table"), numbers(codes, "b1", 2, "codes")
+    if entries.shape != (rows.shape[1], 256):
+        raise DimensionError(f"table has shape {entries.shape}, codes {rows.shape}.", "(parts, 256) and (n, parts).")
+    out = np.empty(len(rows), np.float32)
+    nogil.rv_adc_u8(long_pointer(entries), long_pointer(rows), long_pointer(out), *rows.shape)
+    return out
+
+
+def _same_width(a: AnyArray, b: AnyArray) -> None:
+    if a.shape[1] != b.shape[1] or not a.shape[1]:
+        raise DimensionError(f"Matrices have shapes {a.shape} and {b.shape}.", "Rows take one length of at least 1.")
+
+
+def _checked_k(k: object, rows: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise InvalidInputError(f"k is {k!r}.", "It takes a whole number of at least 1.")
+    return min(int(k), rows)
+
+
+def _bitmap(keep: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.uint8] | None:
+    if keep is None:
+        return None
+    if np.shape(keep) != (rows,) or keep.dtype != np.bool_:
+        raise DimensionError(f"keep has shape {np.shape(keep)}.", f"It takes bool ({rows},).")
+    return np.packbits(keep, bitorder="little")
+
+
+def _flag(cancel: Cancel | None) -> Any:
+    return nogil_ffi.NULL if cancel is None else cancel.flag
+
+
+def _raise_if(cancel: Cancel | None) -> None:
+    if cancel is not None and cancel.is_set:
+        raise CancelledError("The call was cancelled.")
 
 
 def maxsim_bits(
@@ -58,6 +224,8 @@ def maxsim_bits(
     weights: npt.ArrayLike,
     bits: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
+    *,
+    cancel: Cancel | None = None,
 ) -> FloatArray:
     """Late-interaction scores of n documents kept as sign bits, float32 (n,).
 
@@ -94,6 +262,7 @@ def maxsim_bits(
         scores.size,
         long_pointer(scratch),
         long_pointer(scores),
-        nogil_ffi.NULL,
+        _flag(cancel),
     )
+    _raise_if(cancel)
     return scores

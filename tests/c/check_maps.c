@@ -110,7 +110,8 @@ static void judge_norm(const inputs *in, double mean, const float *bias, double 
     for (size_t i = 0; i < in->n; i++) {
         const double gain = in->gain ? in->gain[i] : 1, scaled = (in->x[i] - mean) * scale * gain;
         want[i] = scaled + (bias ? bias[i] : 0);
-        allowed[i] = rounding(in->n, fabs(scaled) + fabs(size * scale * gain)) + 1e-7 * fabs(want[i]) + 0x1p-148 * scale * fabs(gain);
+        allowed[i] = rounding(in->n, fabs(scaled) + fabs(size * scale * gain)) + 1e-7 * fabs(want[i]) +
+                     0x1p-148 * scale * fabs(gain);
     }
 }
 
