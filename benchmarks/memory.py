@@ -20,6 +20,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from ruvllm_mcp.embed import load
 from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.memory import codes, hnsw
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.types import NewMemory
+from ruvllm_mcp.types import NewMemory, SearchMode
 
 VOCABULARY = 30_000
 FUNCTION_WORDS = [
@@ -99,14 +100,21 @@ def synced_write() -> float:
         return milliseconds(write, [""] * 40)[0]
 
 
-def milliseconds(call: Callable[[str], object], arguments: list[str]) -> tuple[float, float]:
-    """Median and 95th percentile over the arguments."""
-    taken = []
+def milliseconds(call: Callable[[str], object], arguments: list[str]) -> tuple[float, float, float]:
+    """Median and 95th percentile of the time over the arguments, and the median of processor time alone."""
+    taken, busy = [], []
     for argument in arguments:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         call(argument)
         taken.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(taken), float(np.percentile(taken, 95))
+        busy.append((time.process_time() - cpu) * 1e3)
+    return statistics.median(taken), float(np.percentile(taken, 95)), statistics.median(busy)
+
+
+def report(size: int, what: str, times: tuple[float, float, float]) -> None:
+    print(
+        f"{size:>9,}  {what:<12} {times[0]:>9.2f} ms p50 {times[1]:>9.2f} ms p95 {times[2]:>9.2f} ms of processor time"
+    )
 
 
 def whole_memory(size: int, embedder_name: str) -> None:
@@ -127,13 +135,11 @@ def whole_memory(size: int, embedder_name: str) -> None:
         if builder is not None:
             builder.join()
         print(f"{size:>9,}  bulk add     {bulk:>9,.0f} /s   ({bulk_cpu:,.0f} /s of processor time)")
-        for mode in ("hybrid", "vector", "lexical"):
-            median, late = milliseconds(lambda q, mode=mode: memory.search(q, 10, mode=mode), questions)  # type: ignore[misc]  # a default binds it
-            print(f"{size:>9,}  {mode:<11}  {median:>9.2f} ms p50 {late:>9.2f} ms p95")
-        median, late = milliseconds(lambda q: memory.search(q, 10, where={"kind": "k3"}), questions[:20])
-        print(f"{size:>9,}  filtered     {median:>9.2f} ms p50 {late:>9.2f} ms p95")
-        median, late = milliseconds(lambda text: memory.add([NewMemory(text)]), texts(50, 40, seed=3))
-        print(f"{size:>9,}  single add   {median:>9.2f} ms p50 {late:>9.2f} ms p95")
+        modes: tuple[SearchMode, ...] = ("hybrid", "vector", "lexical")
+        for mode in modes:
+            report(size, mode, milliseconds(partial(memory.search, mode=mode), questions))
+        report(size, "filtered", milliseconds(partial(memory.search, where={"kind": "k3"}), questions[:20]))
+        report(size, "single add", milliseconds(lambda text: memory.add([NewMemory(text)]), texts(50, 40, seed=3)))
         stored = memory.stats()["bytes"]
         memory.close()
         start = time.perf_counter()

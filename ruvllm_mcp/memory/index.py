@@ -2,7 +2,7 @@
 
 A beam of `ef` over the graph costs about ef / f row visits of a microsecond each when a fraction f of the n rows is
 kept; scoring every kept row costs f n times a fiftieth of that. The graph is taken when f² n > 50 ef: never below
-some 15,000 rows, and never for a selective filter, which is scored exactly instead.
+some 15,000 rows, and never for a selective filter, whose rows are scored one and all.
 """
 
 from __future__ import annotations
@@ -67,9 +67,6 @@ class VectorIndex:
         if self._walker is not None and kept * kept > ROWS_PER_EF * ef * len(self):
             reached = len(self.graph or ())
             found = [self._walker.search(query, keep, ef), *self._scanned(query, keep, count, reached)]
-        elif kept * 4 < len(self):
-            marked = np.flatnonzero(keep)
-            found = [(marked.astype(np.int32), self.score(query, marked))]
         else:
             found = self._scanned(query, keep, count, 0)
         rows: RowArray = np.concatenate([part for part, _ in found])

@@ -24,6 +24,7 @@ from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import SearchMode
 
 CANDIDATES = 150
+VECTOR_MARGIN = 54  # how many more than k are ranked anew by their float vectors
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def rank(
 ) -> Ranked:
     """The candidates of a search, best first; at least k where the scope holds as many. `fusion` makes the hybrid
     score's parts, `weights` are learned factors of them."""
-    candidates = collection.measure(collection.best(max(CANDIDATES, k), mode))
+    enough = k + VECTOR_MARGIN if mode == "vector" else max(CANDIDATES, k)
+    candidates = collection.measure(collection.best(enough, mode))
     if mode == "hybrid" and len(candidates.ids):
         fused = fuse(question, candidates, collection, fusion)
         parts = {name: share * np.float32(weights.get(name, 1.0)) for name, share in fused.parts.items()}

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ruvllm_mcp.memory import live
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
 from tests.memory.conftest import WordEmbedder
 
 
-def main(folder: str, name: str, count: int, batch: int = 1) -> None:
+def main(folder: str, name: str, count: int, batch: int = 1, graph_at: int = 0) -> None:
+    if graph_at:
+        live.WORTH_A_GRAPH = live.SAVE_AT = graph_at
     embedder = WordEmbedder()
     memory = Memory(Path(folder), lambda: embedder, namespace="here")
     for start in range(0, count, batch):
