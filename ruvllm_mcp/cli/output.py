@@ -81,6 +81,8 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), dim_last:
             gap = " " * (widths[column] - columns_of(cell))
             cells.append(gap + cell if column in to_right else cell + gap)
         last = clipped(row[-1], room) if sys.stdout.isatty() else row[-1]
+        if len(row) - 1 in to_right:
+            last = " " * (widths[-1] - columns_of(last)) + last
         click.echo("  ".join([*cells, dim(last) if dim_last else last]).rstrip())
 
 
