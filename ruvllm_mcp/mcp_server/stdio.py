@@ -95,13 +95,11 @@ def _refusal(line: bytes | Oversized) -> JSONRPCError:
     if isinstance(line, Oversized):
         found = _ID_FIRST.match(line.head) or _ID_LAST.search(line.tail)
         message = f"The message is larger than {MAX_LINE_BYTES:,} bytes. Send less at a time."
-        return _error(pydantic_core.from_json(found[1]) if found else None, INVALID_REQUEST, message)
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        return _error(_json(found[1]) if found else None, INVALID_REQUEST, message)
+    value = _json(line)
+    if value is None:
         return _error(None, PARSE_ERROR, "The line is not valid JSON in UTF-8. Send one JSON-RPC message a line.")
-    number = value.get("id") if isinstance(value, dict) else None
-    request_id = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
+    request_id = value.get("id") if isinstance(value, dict) else None
     try:
         pydantic_core.from_json(line)
     except ValueError as error:  # what Python's own parser lets through, half a surrogate pair above all
@@ -111,7 +109,18 @@ def _refusal(line: bytes | Oversized) -> JSONRPCError:
     return _error(request_id, INVALID_REQUEST, message)
 
 
-def _error(request_id: int | str | None, code: int, message: str) -> JSONRPCError:
+def _json(text: bytes) -> Any:
+    """The value, None if there is none to be had."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error(request_id: Any, code: int, message: str) -> JSONRPCError:
+    is_number = isinstance(request_id, int) and not isinstance(request_id, bool) and abs(request_id) < 2**63
+    if not is_number and not (isinstance(request_id, str) and request_id.isprintable()):
+        request_id = None
     return JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=message))
 
 

@@ -49,6 +49,7 @@ def test_unreadable_lines_are_answered_and_do_not_end_the_server(raw: RawClient)
         (b"[]\n", None),
         (b"3\n", None),
         (b'{"id":true}\n', None),
+        (b'{"id":' + b"9" * 400 + b"}\n", None),
     ):
         raw.send(line)
         answer = raw.receive()
@@ -56,6 +57,8 @@ def test_unreadable_lines_are_answered_and_do_not_end_the_server(raw: RawClient)
     raw.send(b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"half":"\\ud83d"}}\n')
     answer = raw.receive()
     assert (answer["id"], answer["error"]["code"]) == (9, -32700)
+    raw.send(b'{"jsonrpc":"2.0","id":"\\ud83d","method":"ping"}\n')
+    assert raw.receive()["id"] is None
     assert "well-formed Unicode" in answer["error"]["message"]
     raw.send(b"\n \r\n")
     assert raw.request("ping", {}, 8) == {"jsonrpc": "2.0", "id": 8, "result": {}}
@@ -72,6 +75,13 @@ def test_an_oversized_request_is_refused_under_its_own_id(raw: RawClient, id_fir
     assert (answer["id"], answer["error"]["code"]) == ("large one", -32600)
     assert "4,194,304 bytes" in answer["error"]["message"]
     assert raw.call("stats", {}, 3)["structuredContent"]["memories"] == 0
+
+
+def test_an_oversized_request_with_an_id_of_rubbish_is_refused_without_one(raw: RawClient) -> None:
+    raw.hello()
+    raw.send(b'{"id":"\xff\xfe","method":"' + b"x" * MAX_LINE_BYTES + b'"}\n')
+    assert raw.receive()["id"] is None
+    assert raw.request("ping", {}, 2)["id"] == 2
 
 
 def test_a_line_without_end_takes_no_memory(raw: RawClient) -> None:
