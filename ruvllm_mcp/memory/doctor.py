@@ -30,7 +30,8 @@ class Symptom:
 
 
 def examine(folder: Path) -> list[Symptom]:
-    """Everything wrong with the store in `folder`; reads all of it, changes nothing. Empty when it is sound or
+    """Everything wrong with the store in `folder`; reads all of it and changes nothing
+    but the schema, which opening brings up to date. Empty when it is sound or
     absent."""
     path = folder / FILE_NAME
     if not path.exists():

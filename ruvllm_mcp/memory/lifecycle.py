@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ruvllm_mcp.errors import InvalidInputError
@@ -13,13 +13,16 @@ from ruvllm_mcp.types import MemoryRecord
 @dataclass(frozen=True)
 class PrunePolicy:
     """A memory goes when it breaks any bound that is set. `older_than` and `unused_for` are seconds since it was last
-    written and last found; `importance_below` in [0, 1]; `keep_at_most` counts per namespace, the least important
-    and longest unused going first. `expired` removes what outlived its ttl. `kinds` narrows all but `expired`."""
+    written and last found; `importance_below` in [0, 1]; `keep_at_most` counts per namespace, the least important and
+    longest unused going first. `similar_above` in [0.8, 0.99]: of memories of one namespace whose cosine reaches it,
+    only the most important stays, the oldest of equals. `expired` removes what outlived its ttl. `kinds` narrows all
+    but `expired`."""
 
     older_than: float | None = None
     unused_for: float | None = None
     importance_below: float | None = None
     keep_at_most: int | None = None
+    similar_above: float | None = None
     expired: bool = True
     kinds: tuple[str, ...] | None = None
 
@@ -29,6 +32,8 @@ class PrunePolicy:
                 checks.number(getattr(self, name), name, 0, 1e12)
         if self.importance_below is not None:
             checks.number(self.importance_below, "importance_below", 0, 1)
+        if self.similar_above is not None:
+            checks.number(self.similar_above, "similar_above", 0.8, 0.99)
         if self.keep_at_most is not None:
             checks.count(self.keep_at_most, "keep_at_most", 0)
         if self.kinds is not None:
@@ -38,8 +43,11 @@ class PrunePolicy:
                 checks.kind(kind)
 
 
-def chosen(records: Iterable[MemoryRecord], policy: PrunePolicy, now: float) -> list[int]:
-    """Ids that break the policy, oldest first."""
+def chosen(
+    records: Iterable[MemoryRecord], policy: PrunePolicy, now: float, near: Callable[[MemoryRecord], Iterable[int]]
+) -> list[int]:
+    """Ids that break the policy, oldest first. `near` gives the ids of a memory's namespace that reach
+    `similar_above`."""
     gone: set[int] = set()
     kept: dict[str, list[MemoryRecord]] = {}
     for record in records:
@@ -50,11 +58,27 @@ def chosen(records: Iterable[MemoryRecord], policy: PrunePolicy, now: float) -> 
                 gone.add(record.id)
             else:
                 kept.setdefault(record.namespace, []).append(record)
+    if policy.similar_above is not None:
+        for group in kept.values():
+            repeats = _repeats(group, near)
+            gone |= repeats
+            group[:] = [record for record in group if record.id not in repeats]
     if policy.keep_at_most is not None:
         for group in kept.values():
             group.sort(key=lambda record: (record.importance, _last_used(record), record.id))
             gone.update(record.id for record in group[: max(0, len(group) - policy.keep_at_most)])
     return sorted(gone)
+
+
+def _repeats(group: Iterable[MemoryRecord], near: Callable[[MemoryRecord], Iterable[int]]) -> set[int]:
+    """Those of a namespace's memories that say nearly what a more important or older one says."""
+    left = {record.id for record in group}
+    gone: set[int] = set()
+    for record in sorted(group, key=lambda record: (-record.importance, record.id)):
+        left.discard(record.id)  # it stays, unless one before it took it away
+        if record.id not in gone:
+            gone |= left.intersection(near(record))
+    return gone
 
 
 def _last_used(record: MemoryRecord) -> float:

@@ -288,8 +288,16 @@ class Memory:
         """Deletes what breaks the policy, or only tells what it would delete."""
         self._access.flush()
         records = self._records(checks.namespaces(namespaces), 0.0)
-        ids = chosen(records, policy, time.time())
+        ids = chosen(records, policy, time.time(), lambda record: self._near(record, policy.similar_above or 1.0))
         return PruneReport(tuple(ids if dry_run or not ids else self._store.delete(ids)), dry_run)
+
+    def _near(self, record: MemoryRecord, threshold: float) -> Sequence[int]:
+        """Ids in the record's namespace, its own included, whose cosine with it reaches the threshold."""
+        vector = self._store.vectors([record.id], self.embedder.fingerprint).get(record.id)
+        if vector is None:
+            return ()
+        with self._live.lock:
+            return self._live.current().near(vector, record.namespace, time.time(), threshold, limit=100)
 
     def records(self, namespaces: Sequence[str] | None = None) -> Iterator[MemoryRecord]:
         """Every unexpired memory, by id."""

@@ -248,11 +248,13 @@ class Replica:
             marks.extend(np.isin(new, np.array(passing, np.int64)).astype(np.uint8))
         return marks.rows
 
-    def near(self, vector: FloatArray, namespace: str, now: float) -> Sequence[int]:
-        """Up to 10 ids in the namespace whose cosine with `vector` is at least 0.95, most similar first."""
+    def near(
+        self, vector: FloatArray, namespace: str, now: float, threshold: float = NEAR_DUPLICATE, limit: int = 10
+    ) -> Sequence[int]:
+        """Up to `limit` ids in the namespace whose cosine with `vector` reaches the threshold, most similar first."""
         scope = self.scope([namespace], now)
-        rows, scores = self.vectors.best(Query(vector), scope.keep.rows, scope.kept, 10)
-        found: list[int] = self.rows("ids")[rows[scores >= NEAR_DUPLICATE]].tolist()
+        rows, scores = self.vectors.best(Query(vector), scope.keep.rows, scope.kept, limit)
+        found: list[int] = self.rows("ids")[rows[scores >= threshold]].tolist()
         return found
 
     def neighbours(self, rows: IntArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

@@ -182,6 +182,21 @@ def test_pruning_tells_first_and_then_deletes(memory: Memory) -> None:
     assert [record.id for record in memory.list().items] == ids[5:]
 
 
+def test_pruning_leaves_one_of_those_that_say_the_same(memory: Memory, embedder: WordEmbedder) -> None:
+    base = "retry the upload with exponential backoff after every timeout of the network"
+    texts = [base, f"{base} please", f"{base} please do", "something else entirely", f"{base} elsewhere"]
+    items = [NewMemory(text, importance=0.9 if n == 1 else 0.5) for n, text in enumerate(texts[:4])]
+    ids = memory.add([*items, NewMemory(texts[4], namespace="there")])
+    cosines = embedder.encode(texts).vectors @ embedder.encode(texts).vectors.T
+    assert (cosines[1, [0, 2]] > 0.92).all()
+    assert cosines[1, 3] < 0.92
+    report = memory.prune(PrunePolicy(similar_above=0.9), dry_run=True)
+    assert report.ids == (ids[0], ids[2]), "the most important of the three stays; another namespace is no repetition"
+    memory.prune(PrunePolicy(similar_above=0.9))
+    assert [record.id for record in memory.records()] == [ids[1], ids[3], ids[4]]
+    assert memory.prune(PrunePolicy(similar_above=0.9)).ids == ()
+
+
 class Taught:
     """A teacher that points to one memory and turns every question into another."""
 
