@@ -66,8 +66,8 @@ static inline I i_add_count(I sum, B v) {
 
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_add_epi16(sum, _mm512_maddubs_epi16(ones, v)); }
-static inline int32_t p_join(P high, P low) {
-    return i_sum(i_add(_mm512_madd_epi16(high, _mm512_set1_epi16(128)), _mm512_madd_epi16(low, _mm512_set1_epi16(1))));
+static inline I p_join(P high, P low) {
+    return i_add(_mm512_madd_epi16(high, _mm512_set1_epi16(128)), _mm512_madd_epi16(low, _mm512_set1_epi16(1)));
 }
 
 #include "rv_vector.h"

@@ -44,7 +44,7 @@ static void many_dot_i8(const int8_t *m, const int8_t *x, int32_t *out, size_t r
 
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_dpbusd_epi32(sum, ones, v); }
-static inline int32_t p_join(P high, P low) { return i_sum(i_add(_mm512_slli_epi32(high, 7), low)); }
+static inline I p_join(P high, P low) { return i_add(_mm512_slli_epi32(high, 7), low); }
 
 #include "rv_signs.h"
 

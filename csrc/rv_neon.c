@@ -61,7 +61,7 @@ static inline I i_add_count(I sum, B v) {
 typedef int16x8_t P;
 static inline P p_zero(void) { return vdupq_n_s16(0); }
 static inline P p_add(P sum, B ones, B v) { return vpadalq_s8(sum, vmulq_s8(ones, v)); }
-static inline int32_t p_join(P high, P low) { return 128 * vaddlvq_s16(high) + vaddlvq_s16(low); }
+static inline I p_join(P high, P low) { return vmlaq_n_s32(vpaddlq_s16(low), vpaddlq_s16(high), 128); }
 
 #include "rv_vector.h"
 #include "rv_bytes.h"

@@ -17,7 +17,7 @@
 /* A cosine from a dot product and two squared lengths. */
 static inline float cosine_of(double dot, double aa, double bb) {
     if (aa == 0 || bb == 0) return 0;
-    const double cosine = dot / (sqrt(aa) * sqrt(bb));
+    const double cosine = dot / sqrt(aa * bb); /* squares of floats: their product is far within a double */
     return (float)(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine);
 }
 

@@ -19,6 +19,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static void rank(rv_heap *heap, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
     for (size_t i = 0; i < count; i++) {
         const size_t row = start + i;
+        if (heap->size == k && !(scores[i] > heap->scores[0])) continue; /* most end here; later rows lose ties */
         if (!isnan(scores[i]) && (!keep || keep[row >> 3] >> (row & 7) & 1))
             heap_offer(heap, k, (int32_t)row, scores[i]);
     }

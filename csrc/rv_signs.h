@@ -3,7 +3,7 @@
  *   b_spread(p)         B_BYTES bits from B_BYTES / 8 bytes at p, lowest bit first, as bytes that are 0 or 1
  *   P, p_zero()         running sums of bytes
  *   p_add(p, ones, v)   p plus the int8 of v where ones is 1, up to RV_SIGN_DIMS / B_BYTES times without overflow
- *   p_join(high, low)   128 * the sum of high + the sum of low */
+ *   p_join(high, low)   128 * high + low in lanes of I, whose sum is that of theirs */
 enum { SPREAD_TOKENS = 4 };
 
 /* Bits of one document token as bytes 0 and 1, zero from its end to the next multiple of B_BYTES. */
@@ -38,7 +38,8 @@ static void best_signs_i15(const int8_t *query, size_t count, size_t stride, con
                 high2 = p_add(high2, ones2, h), low2 = p_add(low2, ones2, l);
                 high3 = p_add(high3, ones3, h), low3 = p_add(low3, ones3, l);
             }
-            const int32_t sums[] = {p_join(high0, low0), p_join(high1, low1), p_join(high2, low2), p_join(high3, low3)};
+            int32_t sums[SPREAD_TOKENS];
+            i_sum4(p_join(high0, low0), p_join(high1, low1), p_join(high2, low2), p_join(high3, low3), sums);
             for (size_t i = 0; i < SPREAD_TOKENS; i++) best[q] = sums[i] > best[q] ? sums[i] : best[q];
         }
     }

@@ -18,12 +18,12 @@ from ruvllm_mcp.native.lib import gil_ffi, nogil_ffi
 FloatArray = npt.NDArray[np.float32]
 AnyArray = npt.NDArray[Any]
 
-TYPES: dict[str, type[np.generic]] = {
-    "f32": np.float32,
-    "f16": np.float16,
-    "bf16": np.uint16,
-    "i8": np.int8,
-    "b1": np.uint8,
+TYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(np.uint16),
+    "i8": np.dtype(np.int8),
+    "b1": np.dtype(np.uint8),
 }
 _POINTERS = {
     np.dtype(np.float32): "float[]",
@@ -42,6 +42,10 @@ def numbers(values: npt.ArrayLike, kind: str, ndim: int, name: str) -> AnyArray:
     Floats are converted to the kind's precision; int8 takes whole numbers from -128 to 127, bf16 and b1 their own NumPy
     types alone. Raises InvalidInputError if the values are no such numbers, DimensionError if the axes differ.
     """
+    if isinstance(values, np.ndarray) and values.dtype is TYPES[kind] and values.ndim == ndim:
+        flags = values.flags
+        if flags.c_contiguous and flags.aligned:  # nothing to do: the usual case, and NumPy's own checks take longer
+            return values
     try:
         array = np.asarray(values)
         if kind in ("f32", "f16"):
@@ -53,7 +57,7 @@ def numbers(values: npt.ArrayLike, kind: str, ndim: int, name: str) -> AnyArray:
     except (TypeError, ValueError):
         raise InvalidInputError(f"{name} does not hold numbers.", "Give a list or array of numbers.") from None
     if array.dtype != TYPES[kind]:
-        raise InvalidInputError(f"{name} is {array.dtype}.", f"It takes {np.dtype(TYPES[kind])} for {kind}.")
+        raise InvalidInputError(f"{name} is {array.dtype}.", f"It takes {TYPES[kind]} for {kind}.")
     if array.ndim != ndim:
         raise DimensionError(f"{name} has {array.ndim} axes.", f"It takes {ndim}.")
     return np.require(array, requirements=["C", "A"])
