@@ -61,24 +61,16 @@ class Lesson:
 # The first of these whose right answer is found, but not first, shows what feedback does.
 LESSONS = (
     Lesson(
-        "undo everything I opened when something goes wrong half way",
-        "close whatever was opened so far if a later step fails",
-        "ExitStack",
+        "which words look most like this misspelled one?",
+        "which of these words did the user mean when the spelling is wrong?",
+        "get_close_matches",
     ),
-    Lesson("keep only the ten largest of many numbers", "the top few of a very long list of values", "nlargest"),
-    Lesson(
-        "in which order can jobs run that depend on each other?",
-        "find a sequence for tasks so that each one's prerequisites come before it",
-        "TopologicalSorter",
-    ),
-    Lesson(
-        "let several downloads wait for the network at the same time",
-        "I want many slow network requests to wait at once, not one after another",
-        "ThreadPoolExecutor",
-    ),
+    Lesson("which word did the user mean by this typo?", "guess the right word for this typo", "get_close_matches"),
+    Lesson("how long does this piece of code take?", "measure how long my code takes", "Timer"),
+    Lesson("keep a sorted list sorted while adding to it", "add to a list that must stay sorted", "insort_right"),
 )
 SHOWN = 3
-LOOKED_AT = 50
+LOOKED_AT = 10
 
 
 @dataclass(frozen=True)
