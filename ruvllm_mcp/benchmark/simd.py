@@ -203,7 +203,8 @@ def _cosine(x: FloatArray, y: FloatArray) -> float:
 
 def _softmax(x: FloatArray) -> FloatArray:
     e: FloatArray = np.exp(x - x.max())
-    return e / e.sum()
+    shares: FloatArray = e / e.sum()
+    return shares
 
 
 def _layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray) -> FloatArray:
@@ -213,7 +214,8 @@ def _layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray) -> FloatArray
 
 def _gelu(x: FloatArray) -> FloatArray:
     inner: FloatArray = np.tanh(np.float32(0.7978846) * (x + np.float32(0.044715) * x * x * x))
-    return np.float32(0.5) * x * (1 + inner)
+    gelu: FloatArray = np.float32(0.5) * x * (1 + inner)
+    return gelu
 
 
 def _top(scores: FloatArray) -> npt.NDArray[np.int64]:
