@@ -20,7 +20,7 @@ from ruvllm_mcp.learning.objective import Row, Weights, gradients
 
 RANK = 2
 VECTOR_RATE = 0.05
-WEIGHT_RATE = 0.02
+WEIGHT_RATE = 0.01
 LONGEST_GRADIENT = 1.0
 STEEPEST_PART = 2.0
 MOST_MOVE = 0.3

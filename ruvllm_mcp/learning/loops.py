@@ -24,6 +24,7 @@ from ruvllm_mcp.types import LearnReport
 
 MOST_REQUESTS = 5_000
 FEWEST_JUDGED = 5
+MOST_DOUBT = 0.2  # the bootstrap's share of resamples in which a version may be worse and still be promoted
 CLUSTERS = 100
 _QUESTIONS_PER_PATTERN = 6
 
@@ -138,7 +139,8 @@ def _settle(
     material: Material,
     started: float,
 ) -> LearnReport:
-    promote = verdict.questions >= FEWEST_JUDGED and verdict.gain >= 0 and kept >= deep.RETENTION
+    is_better = verdict.questions >= FEWEST_JUDGED and verdict.gain > 0 and verdict.worse <= MOST_DOUBT
+    promote = is_better and kept >= deep.RETENTION
     metrics: Mapping[str, object] = {**verdict.to_dict(), "retention": kept, "signals": material.last}
     version, promoted = versions.add(candidate, kind, parent=active, promote=promote, metrics=metrics)
     return LearnReport(

@@ -26,6 +26,7 @@ from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
 DENSE, TAUGHT = "dense", "taught"
 LEAST_WEIGHT, GREATEST_WEIGHT = 0.05, 5.0
 RIDGE = 5.0
+TEMPERATURE = 1.7  # at which softmax(score / TEMPERATURE) was about calibrated on the development sets
 DEPTH = 10  # of the ranking that is judged, as in nDCG@10
 _RIGHT = 0.5  # the settled vote from which a memory counts as right
 
@@ -57,19 +58,22 @@ class Row:
         return scores
 
 
-def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors) -> Row | None:
-    """The row that a hybrid search and the votes on it make; None where they say nothing of the ranking."""
+def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors, most: int | None = None) -> Row | None:
+    """The row that a hybrid search and the votes on it make, of the `most` best candidates and the right ones (all when
+    None); None where the votes say nothing of the ranking."""
     candidates = trajectory.candidates
     right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
     if TAUGHT not in candidates.names or DENSE not in candidates.names or not right_ids:
         return None
     right = np.isin(candidates.ids, list(right_ids))
+    kept = np.flatnonzero(right | (np.arange(len(right)) < (len(right) if most is None else most)))
+    right = right[kept]
     if not right.any() or right.all():
         return None
-    table = vectors(candidates.ids)
+    table = vectors(candidates.ids[kept])
+    parts = candidates.parts[kept]
     place = candidates.names.index(DENSE)
-    gain, level = _line(table @ trajectory.vector, candidates.parts[:, place])
-    parts = candidates.parts.copy()
+    gain, level = _line(table @ trajectory.vector, parts[:, place])
     if gain:  # as if searched with the plain vector, whatever had moved it then
         parts[:, place] = level + gain * (table @ trajectory.vector)
     return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, len(right_ids), table, gain)
@@ -97,46 +101,63 @@ def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
 
 
 def gradients(row: Row, weights: Weights, moved: FloatArray | None = None) -> tuple[FloatArray, dict[str, float]]:
-    """Of the row's loss, -sum over right candidates of log softmax(score) / count: in the adapted vector (d,), and in
-    each part's weight."""
+    """Of the row's loss, -sum over right candidates of log softmax(score / TEMPERATURE) / count: in the adapted vector
+    (d,), and in each part's weight."""
     scores = row.scores(weights, moved).astype(np.float64)
-    surplus = _softmax(scores) - row.right / row.right.sum()
+    surplus = (_softmax(scores / TEMPERATURE) - row.right / row.right.sum()) / TEMPERATURE
     in_vector = (weights.get(DENSE, 1.0) * row.gain * (surplus @ row.vectors)).astype(np.float32)
     by_part = surplus @ row.parts
     return in_vector, dict(zip(row.names, by_part.tolist(), strict=True))
 
 
 def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> dict[str, float]:
-    """The factors, each in [LEAST_WEIGHT, GREATEST_WEIGHT], that make the right candidates of `rows` likeliest."""
+    """The factors, each in [LEAST_WEIGHT, GREATEST_WEIGHT], that make the right candidates of `rows` likeliest.
+
+    Only their ratios order anything. So one common factor, the sharpness, is fitted first, the ridge pulls towards it,
+    and it is divided out of the result.
+    """
     names = sorted({name for row in rows for name in row.names})
     place = {name: index for index, name in enumerate(names)}
-    weights = np.ones(len(names))
     tables = [
         (row.parts.astype(np.float64), [place[name] for name in row.names], row.right / row.right.sum()) for row in rows
     ]
+    sums = [(parts.sum(axis=1, keepdims=True), [0], target) for parts, _, target in tables]
+    sharpness = float(_newton(sums, np.ones(1), 0.0, steps)[0])
+    weights = _newton(tables, np.full(len(names), sharpness), ridge, steps) / sharpness
+    return dict(zip(names, weights.tolist(), strict=True))
+
+
+_Tables = Sequence[tuple[npt.NDArray[np.float64], list[int], npt.NDArray[np.float64]]]
+
+
+def _newton(tables: _Tables, centre: npt.NDArray[np.float64], ridge: float, steps: int) -> npt.NDArray[np.float64]:
+    """Weights of the parts that minimise the loss plus ridge / 2 * |weights - centre|^2, kept within bounds around the
+    centre."""
+    low, high = LEAST_WEIGHT * centre, GREATEST_WEIGHT * centre
+    weights = centre.copy()
     for _ in range(steps):
-        slope = ridge * (weights - 1)
-        curve = ridge * np.eye(len(names))
+        slope = ridge * (weights - centre)
+        curve = (ridge + 1e-6) * np.eye(len(weights))
         for parts, columns, target in tables:
             chance = _softmax(parts @ weights[columns])
             slope[columns] += parts.T @ (chance - target)
             centred = parts - chance @ parts
             curve[np.ix_(columns, columns)] += (centred * chance[:, None]).T @ centred
-        is_free = ~(((weights <= LEAST_WEIGHT) & (slope > 0)) | ((weights >= GREATEST_WEIGHT) & (slope < 0)))
+        is_free = ~(((weights <= low) & (slope > 0)) | ((weights >= high) & (slope < 0)))
         moved = weights.copy()
         moved[is_free] -= np.linalg.solve(curve[np.ix_(is_free, is_free)], slope[is_free])
-        moved = np.clip(moved, LEAST_WEIGHT, GREATEST_WEIGHT)
+        moved = np.clip(moved, low, high)
         if np.abs(moved - weights).max() < 1e-6:
             break
         weights = moved
-    return dict(zip(names, weights.tolist(), strict=True))
+    return weights
 
 
 def example_of(row: Row, weights: Weights) -> Example:
     """What an adapter can learn from the row once `weights` are in force."""
     targets = (row.right / row.right.sum()).astype(np.float32)
-    dense = weights.get(DENSE, 1.0) * row.gain
-    offsets = row.scores(weights) - np.float32(dense) * (row.vectors @ row.query)
+    dense = weights.get(DENSE, 1.0) * row.gain / TEMPERATURE
+    offsets = row.scores(weights) / np.float32(TEMPERATURE) - np.float32(dense) * (row.vectors @ row.query)
     return Example(row.query, row.vectors, targets, offsets.astype(np.float32), dense)
 
 

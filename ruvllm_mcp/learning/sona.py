@@ -33,6 +33,7 @@ from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
 from ruvllm_mcp.types import FeedbackReceipt, LearnReport
 
 LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
+INSTANT_CANDIDATES = 24  # an instant step looks at the best of a search; the slower loops at all
 _CONFIRMED = 2.0  # in how many questions of a pattern a memory must have been right to be proposed
 _NEAREST_PATTERNS = 3
 
@@ -280,7 +281,7 @@ class SonaEngine:
     def _step(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> InstantStep | None:
         if trajectory.fingerprint != self._fingerprint or self._associations.credit(client) < LEAST_CREDIT:
             return None
-        row = row_of(trajectory, cast, self._vectors)
+        row = row_of(trajectory, cast, self._vectors, INSTANT_CANDIDATES)
         if row is None:
             return None
         learned, instant = self._state_for(trajectory.vector)

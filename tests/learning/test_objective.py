@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ruvllm_mcp.learning.judging import paired_bootstrap
 from ruvllm_mcp.learning.objective import (
     GREATEST_WEIGHT,
     LEAST_WEIGHT,
+    TEMPERATURE,
     FloatArray,
     Row,
     agreement_of,
@@ -47,10 +49,11 @@ def row(seed: int = 0) -> Row:
     return made
 
 
-def in_float64(item: Row, weights: Mapping[str, float], moved: np.ndarray) -> float:
+def in_float64(item: Row, weights: Mapping[str, float], moved: np.ndarray, temperature: float = TEMPERATURE) -> float:
     factors = np.array([weights.get(name, 1.0) for name in item.names])
     scores = item.parts.astype(np.float64) @ factors
     scores = scores + weights.get("dense", 1.0) * item.gain * (item.vectors.astype(np.float64) @ (moved - item.query))
+    scores = scores / temperature
     logs = scores - np.log(np.exp(scores).sum())
     return float(-logs[item.right].mean())
 
@@ -86,21 +89,27 @@ def test_gradients_agree_with_central_differences() -> None:
         assert in_weights[name] == pytest.approx(slope, abs=2e-4)
 
 
-def test_fitted_weights_are_the_minimum_of_the_ridged_loss() -> None:
-    rows = [row(seed) for seed in range(30)]
+def test_fitted_weights_are_the_minimum_of_the_ridged_loss_up_to_their_scale() -> None:
+    lift = np.array([0.9, 0.5, 0.2], np.float32)
+    rows = [replace(item, parts=item.parts + item.right[:, None] * lift) for item in map(row, range(30))]
     fitted = fit_weights(rows, ridge=2.0)
 
-    def objective(weights: Mapping[str, float]) -> float:
-        ridge = sum((value - 1) ** 2 for value in weights.values())
-        return sum(in_float64(item, weights, item.query) for item in rows) + ridge
+    def loss(weights: Mapping[str, float]) -> float:
+        return sum(in_float64(item, weights, item.query, 1.0) for item in rows)
 
-    least = objective(fitted)
+    sharpness = min(np.linspace(0.01, 3, 600), key=lambda scale: loss(dict.fromkeys(NAMES, float(scale))))
+
+    def objective(weights: Mapping[str, float]) -> float:
+        return loss(weights) + sum((value - sharpness) ** 2 for value in weights.values())
+
+    scaled = {name: value * float(sharpness) for name, value in fitted.items()}
+    least = objective(scaled)
     for name in NAMES:
-        assert LEAST_WEIGHT <= fitted[name] <= GREATEST_WEIGHT
-        for turn in (-0.02, 0.02):
+        assert LEAST_WEIGHT * 0.999 <= fitted[name] <= GREATEST_WEIGHT * 1.001
+        for turn in (-0.1, 0.1):
             value = fitted[name] + turn
             if LEAST_WEIGHT <= value <= GREATEST_WEIGHT:
-                assert objective({**fitted, name: value}) > least
+                assert objective({**scaled, name: value * float(sharpness)}) > least
 
 
 def test_a_part_that_tells_right_from_wrong_gains_weight_and_one_that_misleads_loses_it() -> None:
@@ -121,7 +130,7 @@ def test_an_example_asks_for_what_the_weights_leave_open() -> None:
     weights = {"dense": 0.5, "lexical": 2.0}
     example = example_of(item, weights)
     scores = example.offsets + example.gain * (example.candidates @ example.query)
-    assert np.allclose(scores, item.scores(weights), atol=1e-4)
+    assert np.allclose(scores, item.scores(weights) / TEMPERATURE, atol=1e-4)
 
 
 def test_ndcg_is_järvelins() -> None:
