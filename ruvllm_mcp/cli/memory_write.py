@@ -152,19 +152,18 @@ def link(session: Session, a: int, b: int, kind: str, weight: float) -> None:
 @click.option("--unused-for", type=duration, metavar="DURATION", help="Not found by any search for so long.")
 @click.option("--importance-below", type=float, metavar="X", help="Less important than X, from 0 to 1.")
 @click.option("--keep-at-most", type=int, metavar="N", help="Per namespace; the least important go first.")
+@click.option("--similar-above", type=float, metavar="X", help="Says nearly the same: cosine of X, from 0.8 to 0.99.")
 @click.option("--kind", "kinds", multiple=True, help="Only memories of this kind. Repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
 @current
 def prune(session: Session, /, dry_run: bool, kinds: Sequence[str], **bounds: float | None) -> None:
     """Forget what is old or unused. Goes: what breaks any of the bounds, and what outlived its time to live."""
-    if session.namespaces:
-        raise click.UsageError("prune works on the whole store; it takes no --namespace.")
 
     async def work(llm: RuvLLM) -> Any:
         from ruvllm_mcp.memory.lifecycle import PrunePolicy
 
         policy: dict[str, Any] = {**bounds, "kinds": tuple(kinds) or None}
-        return await llm.prune_memory(PrunePolicy(**policy), dry_run=dry_run)
+        return await llm.prune_memory(PrunePolicy(**policy), namespace=session.searched(), dry_run=dry_run)
 
     report = session.run(work)
     if session.as_json:

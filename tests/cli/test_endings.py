@@ -73,7 +73,7 @@ BAD = [
     (("memory", "list", "--limit", "0"), 2, "UsageError"),
     (("memory", "list", "--cursor", "nonsense"), 2, "InvalidInputError"),
     (("memory", "prune", "--importance-below", "7"), 2, "InvalidInputError"),
-    (("memory", "prune", "-n", "x"), 2, "UsageError"),
+    (("memory", "prune", "--similar-above", "0.1"), 2, "InvalidInputError"),
     (("memory", "import", "/no/such/folder"), 2, "InvalidInputError"),
     (("memory", "import", "/dev/null"), 2, "InvalidInputError"),
     (("memory", "export", "/no/such/folder/file"), 4, "StorageFullError"),

@@ -96,6 +96,16 @@ def test_prune_tells_before_it_forgets(shell: Shell) -> None:
     assert planned.out == "Would forget 1 memory: #1.\n"
     assert shell("memory", "prune", "--importance-below", "0.5", "--json").json == {"ids": [1], "dry_run": False}
     assert len(shell("memory", "list", "--json").json["items"]) == 1
+    shell("memory", "add", "Worth 0.1 elsewhere.", "--importance", "0.1", "-n", "other")
+    assert shell("memory", "prune", "--importance-below", "0.5", "--json").json["ids"] == []
+    assert len(shell("memory", "prune", "--importance-below", "0.5", "-n", "other", "--json").json["ids"]) == 1
+
+
+def test_prune_keeps_one_of_those_that_say_nearly_the_same(shell: Shell) -> None:
+    shell("memory", "add", "The deploy pipeline runs every Tuesday at noon, after the nightly build is green.")
+    shell("memory", "add", "The deploy pipeline runs every Tuesday at noon after the nightly build is green")
+    shell("memory", "add", "Invoices are rounded half to even.")
+    assert len(shell("memory", "prune", "--similar-above", "0.9", "--json").json["ids"]) == 1
 
 
 def test_text_comes_from_stdin(shell: Shell) -> None:
