@@ -84,7 +84,7 @@ class Collection:
         return kept
 
     def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
-        return self._store.embeddings(ids, self._fingerprint)
+        return self._replica.embeddings(ids, lambda missing: self._store.embeddings(missing, self._fingerprint))
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
         before, after = self._replica.neighbours(self._replica.find(ids.tolist()))
