@@ -8,7 +8,7 @@ C_FILES := $(wildcard csrc/*.[ch] csrc/*.def csrc/*/*.[ch])
 
 C_SOURCES := $(wildcard csrc/*.c csrc/*/*.c tests/c/*.c)
 
-.PHONY: test check demo parity clean arm sanitize
+.PHONY: test check bench demo parity clean arm sanitize
 
 $(SETUP): pyproject.toml setup.py $(wildcard ruvllm_mcp/native/build.py) $(C_FILES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,13 @@ test: $(SETUP) check
 parity: $(SETUP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
 	$(BIN)/python -m pytest tests/parity
+
+# The README's figures of speed, each beside its peers in the same run. Takes minutes; wants an idle machine.
+bench: $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	$(BIN)/python benchmarks/simd.py
+	$(BIN)/python benchmarks/memory.py --sizes 1000,10000,100000
+	$(BIN)/python benchmarks/mcp.py
 
 check: $(SETUP)
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ import click
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Group, Session, current
 
-benchmark = Group("benchmark", help="Measure search on judged collections.", no_args_is_help=True)
+benchmark = Group("benchmark", help="Measure this machine and your own collections.", no_args_is_help=True)
 HEADINGS = ("questions", "nDCG@10", "Recall@5", "Recall@10", "MRR")
 
 
@@ -48,3 +50,21 @@ def retrieval(session: Session, folders: tuple[Path, ...]) -> None:
             lines.append([name, str(row.questions), *(f"{score:.3f}" for score in scores)])
         output.table(lines, right=range(1, len(HEADINGS) + 1))
         click.echo()
+
+
+@benchmark.command("simd", cls=Command)
+@current
+def simd(session: Session) -> None:
+    """Time the vector kernels beside NumPy and the scalar set, one core each."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is loaded, which is on the next line
+    from ruvllm_mcp.benchmark.simd import run, table
+    from ruvllm_mcp.simd import simd_info
+
+    instruction_set = simd_info()["instruction_set"]
+    with click.progressbar(length=1000, label="measuring", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        measured = run(progress=lambda done, total: bar.update(1000 * done // total - bar.pos))
+    if session.as_json:
+        rows = [dataclasses.asdict(row) for row in measured]
+        output.emit_json({"instruction_set": instruction_set, "unit": "seconds a call", "simd": rows})
+        return
+    click.echo(f"instruction set: {instruction_set}\n{table(measured)}")

@@ -38,3 +38,18 @@ def test_figures_are_one_where_every_answer_comes_first(collection: Path, capsys
 def test_a_folder_without_a_collection_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["benchmark", "retrieval", str(tmp_path / "nothing")]) == 2
     assert "nothing holds no judged collection" in capsys.readouterr().err
+
+
+def test_kernels_are_timed_beside_numpy_and_the_scalar_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ruvllm_mcp.benchmark.simd.SECONDS_A_TURN", 1e-5)
+    monkeypatch.setattr("ruvllm_mcp.benchmark.simd.ROUNDS", 1)
+    assert run(["benchmark", "simd", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["simd"]}
+    dot = rows["dot, prepared"]
+    assert dot["ours"] > 0
+    assert dot["scalar"] > 0
+    assert dot["others"]["numpy"] > 0
+    assert run(["benchmark", "simd"]) == 0
+    assert "dot, prepared" in capsys.readouterr().out
