@@ -179,4 +179,9 @@ int rv_wordpiece_build(void *memory, const uint8_t *strings, size_t bytes, size_
 void rv_wordpiece_encode(const void *memory, const uint8_t *text, const int64_t *ends, size_t texts, int32_t *ids,
                          int64_t *id_ends);
 
+/* The unit vector of each text's summed rows: row id of `table` (int8, dims a row) times scales[id], over the ids that end
+ * before ends[i]. A text without ids, or whose rows cancel out, gives zeros. */
+void rv_static_pool(const int8_t *table, const float *scales, size_t dims, const int32_t *ids, const int64_t *ends,
+                    size_t texts, float *out);
+
 #endif

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 _making = Lock()
 
 
-def load(name: str = "minilm") -> Embedder:
-    """The embedder `minilm`, `hashing` or `hashing:DIM` (DIM from 8 to 65,536); the same object every time.
+def load(name: str = "minilm", threads: int | None = None) -> Embedder:
+    """The embedder `minilm`, `static`, `hashing` or `hashing:DIM` (DIM from 8 to 65,536); the same object every time.
 
     Raises SettingsError for another name, ModelError when the weights are missing or damaged.
     """
     with _making:
-        return _make(name)
+        return _make(name, threads)
 
 
 @lru_cache
-def _make(name: str) -> Embedder:
+def _make(name: str, threads: int | None) -> Embedder:
     kind, colon, rest = name.partition(":")
     if kind == "hashing" and (not colon or rest.isdecimal()):
         from ruvllm_mcp.embed.hashing import Hashing
@@ -33,5 +33,9 @@ def _make(name: str) -> Embedder:
     if name == "minilm":
         from ruvllm_mcp.embed.minilm import MiniLM
 
-        return MiniLM()
-    raise SettingsError(f"No embedder is called {name!r}.", "Known: minilm, hashing, hashing:DIM.")
+        return MiniLM(threads=threads)
+    if name == "static":
+        from ruvllm_mcp.embed.static import Static
+
+        return Static()
+    raise SettingsError(f"No embedder is called {name!r}.", "Known: minilm, static, hashing, hashing:DIM.")

@@ -49,11 +49,11 @@ class MiniLM:
 
     def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
         ids = self._bert.tokenizer.encode(texts)
-        groups = list(_passes(ids))
+        groups = list(_groups(ids))
         cut = [[ids[text][window.start : window.end] for text, window in group] for group in groups]
         sums = np.zeros((len(texts), self.dim), np.float32)
         parts: list[list[FloatArray]] = [[] for _ in texts]
-        for group, (sentences, vectors) in zip(groups, self._run(cut, tokens=tokens), strict=True):
+        for group, (sentences, vectors) in zip(groups, self.run(cut, tokens=tokens), strict=True):
             place = 0
             for (text, window), sentence in zip(group, sentences, strict=True):
                 sums[text] += sentence * np.float32(window.end - window.start + 2)
@@ -67,7 +67,8 @@ class MiniLM:
         joined = [found[0].copy() if len(found) == 1 else np.concatenate(found) for found in parts]
         return Encoded(unit, tuple(TokenVectors(*pair) for pair in zip(ids, joined, strict=True)))
 
-    def _run(self, passes: list[list[Ids]], *, tokens: bool) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+    def run(self, passes: list[list[Ids]], *, tokens: bool) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+        """What `Bert.encode` gives for each pass of windows, in order, as many at once as there are threads."""
         if self._threads == 1 or len(passes) == 1:
             return (self._bert.encode(windows, tokens=tokens) for windows in passes)
         if self._pool is None:
@@ -75,7 +76,7 @@ class MiniLM:
         return self._pool.map(lambda windows: self._bert.encode(windows, tokens=tokens), passes)
 
 
-def _passes(ids: Sequence[Ids]) -> Iterator[list[tuple[int, Window]]]:
+def _groups(ids: Sequence[Ids]) -> Iterator[list[tuple[int, Window]]]:
     """The windows of all texts, in groups of about PASS_TOKENS tokens."""
     group: list[tuple[int, Window]] = []
     size = 0

@@ -40,6 +40,11 @@ class WordPiece:
 
         Lone surrogates, which no encoding can carry, are left out.
         """
+        ids, ends = self.encode_flat(texts)
+        return [part.copy() for part in np.split(ids, ends)[:-1]]
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64]]:
+        """The same ids one text after another, int32 (t,), and where each text's end, int64 (n,)."""
         raw = [text.encode("utf-8", "ignore") for text in texts]
         ends = np.cumsum([len(part) for part in raw], dtype=np.int64)
         ids = np.empty(ends[-1] if raw else 0, np.int32)
@@ -52,4 +57,4 @@ class WordPiece:
             nogil_ffi.from_buffer("int32_t[]", ids, require_writable=True),
             nogil_ffi.from_buffer("int64_t[]", id_ends, require_writable=True),
         )
-        return [part.copy() for part in np.split(ids, id_ends)[:-1]]
+        return ids[: id_ends[-1] if raw else 0], id_ends

@@ -60,7 +60,7 @@ class Parts:
         self.backend: Backend = backends.load(settings.model, self.embedder)
 
     def embedder(self) -> Embedder:
-        return embed.load(self._settings.embedder)
+        return embed.load(self._settings.embedder, self._settings.threads)
 
     @property
     def memory(self) -> Memory:
