@@ -4,7 +4,7 @@ New memories collect in a dictionary; every `LIVE` of them become a segment in c
 ascending; rows and counts back to back), and segments of like size are merged, so that there are few and rows ascend
 across them. Scores are Robertson's BM25 with Lucene's never-negative idf, ln(1 + (N - df + 0.5) / (df + 0.5)), where
 N, df and the mean length are those of the namespaces searched. FTS5 was the first candidate; ranking an OR of common
-words there costs tens of milliseconds at 100,000 memories.
+words there grows with every memory that holds one of them.
 """
 
 from __future__ import annotations

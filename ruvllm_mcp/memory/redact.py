@@ -2,8 +2,8 @@
 
 Three families: keys that a provider gave a recognisable shape; private-key blocks and URLs with a password in them;
 and assignments to a name like `password` of a literal that looks like a secret. The last is the one that could hurt
-ordinary code, so it wants a quoted literal (or an environment-file line) and skips placeholders, references and
-calls.
+ordinary code, so it wants a quoted literal, an environment-file line or a literal that no word or identifier looks
+like, and skips placeholders, references and calls.
 """
 
 from __future__ import annotations
@@ -57,12 +57,20 @@ _ENVIRONMENT = re.compile(
     r"(?P<secret>[^\s'\"#$(){}<>]{6,400})[ \t]*$",
     re.MULTILINE,
 )
+# In prose and command lines nothing is quoted; there the literal must mix digits into its letters, as no word does.
+_BARE = re.compile(
+    r"(?P<head>\b(?:[A-Za-z0-9]{1,40}[_-]){0,5}"
+    r"(?:password|passwd|passphrase|secret|api[_-]?key|token)(?:=|:[ ]?|[ ]is[ ]))"
+    r"(?P<secret>(?=[^\s,;)]{0,400}[0-9][^\s,;)]{0,400}[A-Za-z])[A-Za-z0-9!@#%^&*+/=~-]{8,400})(?=[\s,;.)]|$)",
+    re.IGNORECASE,
+)
 _NAME_MARKERS = ("passw", "pwd", "passphrase", "secret", "token", "key")
 _CONTEXTS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     ("password", ("://",), _URL_PASSWORD),
     ("token", ("bearer", "basic"), _BEARER),
     ("secret", _NAME_MARKERS, _QUOTED),
     ("secret", _NAME_MARKERS, _ENVIRONMENT),
+    ("secret", _NAME_MARKERS, _BARE),
 )
 _HARMLESS = re.compile(
     r"(?:your|my|the|some|example|sample|dummy|fake|test|changeme|change-me|placeholder|redacted|none|null|true|false|"

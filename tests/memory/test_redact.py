@@ -42,9 +42,13 @@ IN_CONTEXT = [
     ('"client_secret": "' + "aB3dE5fG7hI9kL1m" + '"', "aB3dE5fG7hI9kL1m"),
     ("export DB_PASSWORD=" + "s3cr3tvalue99", "s3cr3tvalue99"),
     ("GITHUB_TOKEN=" + "0123456789abcdef", "0123456789abcdef"),
+    ("the db password=" + "hunter2secret, as before", "hunter2secret"),
+    ("The admin password is " + "hunter2secret.", "hunter2secret"),
     ("Authorization: Bearer " + "abcdef0123456789ABCDEF", "abcdef0123456789ABCDEF"),
 ]
 HARMLESS = [
+    "connect(token=user1_token, password=password1)",
+    "The secret is 12345678 careful people.",
     'password = os.environ["DB_PASSWORD"]',
     "def login(user, password): return check(user, password)",
     'token = tokenizer("some text")',
