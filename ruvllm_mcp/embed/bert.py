@@ -48,8 +48,11 @@ class Bert:
     def encode(self, windows: Sequence[Ids], *, tokens: bool) -> tuple[FloatArray, FloatArray | None]:
         """Unit sentence vectors, float32 (n, d), and, if asked for, unit token vectors of all windows, (t, d).
 
-        Each window is int32 (t,), at most `positions` - 2 ids of the vocabulary, without [CLS] and [SEP].
+        Each window is int32 (t,), at most `positions` - 2 ids of the vocabulary, without [CLS] and [SEP]. Raises
+        ModelError for a longer one.
         """
+        if any(len(ids) > self.positions - 2 for ids in windows):
+            raise ModelError(f"{self._file.path} has {self.positions} positions only.", "Use another file.")
         ends = np.cumsum([len(ids) for ids in windows], dtype=np.int64)
         ids = np.concatenate(windows) if windows else np.empty(0, np.int32)
         sentences = np.empty((len(windows), self.width), np.float32)

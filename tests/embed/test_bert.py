@@ -172,3 +172,9 @@ def test_a_file_whose_shapes_do_not_fit_is_refused(tmp_path: Path, file: GgufFil
         write_gguf(path, metadata | change, tensors)
         with pytest.raises(ModelError):
             Bert(GgufFile(path))
+
+
+def test_a_window_longer_than_the_positions_is_refused(bert: Bert) -> None:
+    bert.encode([np.zeros(510, np.int32)], tokens=False)
+    with pytest.raises(ModelError, match="positions"):
+        bert.encode([np.zeros(511, np.int32)], tokens=False)
