@@ -16,12 +16,26 @@ static size_t block_rows(size_t cols, size_t left) {
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
+/* Whether any of the scores is above the bar; a loop without branches, which the compiler makes vectors of. */
+static int any_above(const float *scores, size_t count, float bar) {
+    int any = 0;
+    for (size_t i = 0; i < count; i++) any |= scores[i] > bar;
+    return any;
+}
+
+/* Offers a block of scores to the heap of the best k. Once that is full most strips have none that could enter: a later row
+ * loses a tie. */
 static void rank(rv_heap *heap, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
-    for (size_t i = 0; i < count; i++) {
-        const size_t row = start + i;
-        if (heap->size == k && !(scores[i] > heap->scores[0])) continue; /* most end here; later rows lose ties */
-        if (!isnan(scores[i]) && (!keep || keep[row >> 3] >> (row & 7) & 1))
-            heap_offer(heap, k, (int32_t)row, scores[i]);
+    enum { STRIP = 16 };
+    for (size_t at = 0; at < count; at += STRIP) {
+        const size_t end = least(at + STRIP, count);
+        if (heap->size == k && (!k || !any_above(scores + at, end - at, heap->scores[0]))) continue;
+        for (size_t i = at; i < end; i++) {
+            const size_t row = start + i;
+            if (heap->size == k && !(scores[i] > heap->scores[0])) continue;
+            if (!isnan(scores[i]) && (!keep || keep[row >> 3] >> (row & 7) & 1))
+                heap_offer(heap, k, (int32_t)row, scores[i]);
+        }
     }
 }
 

@@ -31,6 +31,11 @@ static void RV_JOIN(many_, NAME)(const ELEMENT *m, const ELEMENT *x, RESULT *out
         size_t i = 0;
         for (; i + STEP <= cols; i += STEP) {
             const VECTOR v = LOAD(x + i);
+            /* The next four rows: the CPU's own prefetching starts anew at each. Past the end it does nothing. */
+            __builtin_prefetch(m3 + cols + i);
+            __builtin_prefetch(m3 + 2 * cols + i);
+            __builtin_prefetch(m3 + 3 * cols + i);
+            __builtin_prefetch(m3 + 4 * cols + i);
             s0 = TERM(s0, LOAD(m0 + i), v);
             s1 = TERM(s1, LOAD(m1 + i), v);
             s2 = TERM(s2, LOAD(m2 + i), v);
