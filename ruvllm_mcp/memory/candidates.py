@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray, TokenVectors
-from ruvllm_mcp.memory.store import Embedding
 
 IntArray = npt.NDArray[np.int64]
 
@@ -49,8 +48,8 @@ class Candidates:
 class Evidence(Protocol):
     """The collection as one search sees it: only memories inside its namespaces and filter exist."""
 
-    def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
-        """Vectors, token ids and token bits of those that have them."""
+    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        """The sign bits of their tokens, d / 8 bytes a token, of those that have them."""
         ...
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:

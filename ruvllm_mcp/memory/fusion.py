@@ -106,8 +106,8 @@ def _counts(question: Question, talk: float, weights: FusionWeights) -> dict[str
     tokens = len(question.terms) if question.tokens is None else len(question.tokens.ids)
     length = float(np.clip(np.log(max(tokens, 1) / USUAL_QUESTION), -1.0, 2.0))
     counts = {
-        "dense": weights.dense + talk * weights.talk_dense + length * weights.long_dense,
-        "late": weights.late + talk * weights.talk_late,
+        "dense": weights.dense + talk * weights.talk_dense,
+        "late": weights.late,
         "lexical": weights.lexical + length * weights.long_lexical,
     }
     return {name: max(count, LEAST_SHARE) if getattr(weights, name) else 0.0 for name, count in counts.items()}
@@ -125,7 +125,7 @@ class _LateScores:
         if self._tokens is None or not len(ids):
             return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
         wanted = ids.tolist()
-        return late.scores(self._tokens, self._weights, wanted, self._evidence.embeddings(wanted))
+        return late.scores(self._tokens, self._weights, wanted, self._evidence.token_bits(wanted))
 
 
 @dataclass(frozen=True)

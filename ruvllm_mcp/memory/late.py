@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from ruvllm_mcp import simd
 from ruvllm_mcp.embed.base import FloatArray, TokenVectors
-from ruvllm_mcp.memory.store import Embedding
 
 
 def rarity(frequency: npt.NDArray[np.int64], memories: int) -> FloatArray:
@@ -24,22 +23,19 @@ def rarity(frequency: npt.NDArray[np.int64], memories: int) -> FloatArray:
 
 
 def scores(
-    question: TokenVectors, weights: FloatArray, ids: Sequence[int], embeddings: Mapping[int, Embedding]
+    question: TokenVectors, weights: FloatArray, ids: Sequence[int], bits: Mapping[int, bytes]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Late-interaction scores of `ids`, float32 (n,), about -1 to 1, and which of them have tokens, bool (n,).
 
-    `weights` float32 (t,) say how much each of the question's tokens counts. Where there are no tokens the score is 0.
+    `weights` float32 (t,) say how much each of the question's tokens counts. `bits`: each memory's tokens one after
+    another, d / 8 bytes each, least significant first. Where there are no whole tokens the score is 0.
     """
     width = question.vectors.shape[1] // 8
-    found = [embeddings.get(memory_id) for memory_id in ids]
-    bits = [
-        item.token_bits
-        if item is not None and item.token_bits.shape[1:] == (width,)
-        else np.empty((0, width), np.uint8)
-        for item in found
-    ]
-    offsets = np.cumsum([0, *map(len, bits)], dtype=np.int64)
+    found = [bits.get(memory_id, b"") for memory_id in ids]
+    found = [item if len(item) % width == 0 else b"" for item in found]
+    offsets = np.cumsum([0, *(len(item) // width for item in found)], dtype=np.int64)
     has_tokens = np.diff(offsets) > 0
     if not len(question.ids) or not has_tokens.any():
         return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
-    return simd.maxsim_bits(question.vectors, weights, np.concatenate(bits), offsets), has_tokens
+    packed = np.frombuffer(b"".join(found), np.uint8).reshape(-1, width)
+    return simd.maxsim_bits(question.vectors, weights, packed, offsets), has_tokens

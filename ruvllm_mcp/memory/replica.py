@@ -22,13 +22,13 @@ from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.hnsw import Graph
 from ruvllm_mcp.memory.index import VectorIndex
-from ruvllm_mcp.memory.store import Change, Changes, Embedding, Store
+from ruvllm_mcp.memory.store import Change, Changes, Store
 
 IntArray = npt.NDArray[np.int64]
 NEAR_DUPLICATE = 0.95
 RELINK_AT = 2_000
 KNOWN_FILTERS = 16
-KNOWN_EMBEDDINGS = 8_000  # some 4 KB each
+KNOWN_TOKENS = 8_000  # memories, some 4 KB each
 COLUMNS: Mapping[str, Any] = {
     "ids": np.int64,
     "alive": np.bool_,
@@ -64,7 +64,7 @@ class Replica:
         self._last_of_chain: dict[int, int] | None = None
         self._is_linked = True
         self._matching: dict[str, Column] = {}
-        self._embeddings: dict[int, Embedding] = {}
+        self._token_bits: dict[int, bytes] = {}
 
     def begin(
         self, columns: Mapping[str, npt.NDArray[Any]], vectors: VectorIndex, postings: lexical.Segment, tokens: IntArray
@@ -250,20 +250,20 @@ class Replica:
             marks.extend(np.isin(new, np.array(passing, np.int64)).astype(np.uint8))
         return marks.rows
 
-    def embeddings(
-        self, ids: Sequence[int], fetch: Callable[[Sequence[int]], Mapping[int, Embedding]]
-    ) -> Mapping[int, Embedding]:
-        """Embeddings of those that have one, from the last some thousand asked for or else from `fetch`. They are
+    def token_bits(
+        self, ids: Sequence[int], fetch: Callable[[Sequence[int]], Mapping[int, bytes]]
+    ) -> Mapping[int, bytes]:
+        """Token bits of those that have them, from the last some thousand asked for or else from `fetch`. They are
         kept by row: a changed memory has a new one."""
         rows = self.find(ids)
         wanted = dict(zip(self.rows("ids")[rows].tolist(), rows.tolist(), strict=True))
-        missing = [memory_id for memory_id, row in wanted.items() if row not in self._embeddings]
+        missing = [memory_id for memory_id, row in wanted.items() if row not in self._token_bits]
         fetched = fetch(missing) if missing else {}
-        found = {memory_id: self._embeddings[row] for memory_id, row in wanted.items() if row in self._embeddings}
-        for memory_id, embedding in fetched.items():
-            found[memory_id] = self._embeddings[wanted[memory_id]] = embedding
-        while len(self._embeddings) > KNOWN_EMBEDDINGS:
-            del self._embeddings[next(iter(self._embeddings))]
+        found = {memory_id: self._token_bits[row] for memory_id, row in wanted.items() if row in self._token_bits}
+        for memory_id, bits in fetched.items():
+            found[memory_id] = self._token_bits[wanted[memory_id]] = bits
+        while len(self._token_bits) > KNOWN_TOKENS:
+            del self._token_bits[next(iter(self._token_bits))]
         return found
 
     def near(

@@ -19,7 +19,7 @@ from ruvllm_mcp.memory.codes import KeepArray, Query, blur
 from ruvllm_mcp.memory.columns import Scope
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.replica import Replica
-from ruvllm_mcp.memory.store import Embedding, Store
+from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import SearchMode
 
@@ -83,8 +83,8 @@ class Collection:
         kept: IntArray = rows[self._keep[rows] > 0]
         return kept
 
-    def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
-        return self._replica.embeddings(ids, lambda missing: self._store.embeddings(missing, self._fingerprint))
+    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        return self._replica.token_bits(ids, lambda missing: self._store.token_bits(missing, self._fingerprint))
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
         before, after = self._replica.neighbours(self._replica.find(ids.tolist()))

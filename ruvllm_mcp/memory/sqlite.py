@@ -120,13 +120,11 @@ class SqliteStore:
         with self._connections.read() as connection:
             return {row[0]: _record(row) for row in _by_ids(connection, _RECORD + " WHERE m.id IN ", ids)}
 
-    def embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, Embedding]:
+    def token_bits(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
         with self._connections.read() as connection:
             number = _embedder_id(connection, embedder)
-            query = f"""SELECT v.memory_id, v.vector, t.ids, t.bits FROM vectors v LEFT JOIN tokens t
-                ON t.memory_id = v.memory_id AND t.embedder_id = v.embedder_id
-                WHERE v.embedder_id = {number} AND v.memory_id IN """
-            return {row[0]: _embedding(*row[1:]) for row in _by_ids(connection, query, ids)}
+            query = f"SELECT memory_id, bits FROM tokens WHERE embedder_id = {number} AND memory_id IN "
+            return dict(_by_ids(connection, query, ids))
 
     def vectors(self, ids: Sequence[int], embedder: str) -> dict[int, FloatArray]:
         with self._connections.read() as connection:
@@ -315,13 +313,6 @@ def _write_embedding(connection: sqlite3.Connection, memory_id: int, embedding: 
             "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)",
             (embedder_id, memory_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes()),
         )
-
-
-def _embedding(vector: bytes, ids: bytes | None, bits: bytes | None) -> Embedding:
-    token_ids = np.frombuffer(ids or b"", np.uint32)
-    packed = np.frombuffer(bits or b"", np.uint8)
-    width = len(packed) // len(token_ids) if len(token_ids) else 0
-    return Embedding(np.frombuffer(vector, np.float32), token_ids, packed.reshape(len(token_ids), width))
 
 
 def _record(row: Sequence[Any]) -> MemoryRecord:

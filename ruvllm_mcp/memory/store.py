@@ -124,8 +124,8 @@ class Store(Protocol):
         """The memories among `ids` that exist."""
         ...
 
-    def embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, Embedding]:
-        """The embeddings among `ids` that exist for this embedder."""
+    def token_bits(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
+        """The token bits of those among `ids` that have them for this embedder, as in `Embedding`, row after row."""
         ...
 
     def vectors(self, ids: Sequence[int], embedder: str) -> dict[int, FloatArray]:

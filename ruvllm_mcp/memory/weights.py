@@ -19,24 +19,22 @@ GREATEST = 100.0
 class FusionWeights:
     """What a candidate's score is made of. Finite numbers from -100 to 100; raises InvalidInputError for others.
 
-    `dense`, `late`, `lexical`: the worth of one standard deviation of each, at least 0; 0 leaves it out. `talk_*`: how
-    much of it is added where the candidates are turns of a conversation. `long_*`: added for each e-fold that the
-    question is longer than 12 tokens (taken off where it is shorter). `before`, `after`, `two_before`, `two_after`: the
+    `dense`, `late`, `lexical`: the worth of one standard deviation of each, at least 0; 0 leaves it out. `talk_dense`:
+    added to `dense` where the candidates are turns of a conversation. `long_lexical`: added to `lexical` for each
+    e-fold that the question is longer than 12 tokens (taken off where it is shorter). `two_before` to `two_after`: the
     share of the score of what was said then that a turn gets. `taught`: the worth of full evidence from feedback.
     `importance` and `recency` only break near-ties.
     """
 
     dense: float = 1.0
-    late: float = 0.7
-    lexical: float = 0.44
-    talk_dense: float = -0.85
-    talk_late: float = 0.1
-    long_dense: float = -0.17
+    late: float = 0.9
+    lexical: float = 0.45
+    talk_dense: float = -0.8
     long_lexical: float = 0.4
-    before: float = 0.3
+    two_before: float = 0.3
+    before: float = 0.4
     after: float = 0.2
-    two_before: float = 0.15
-    two_after: float = 0.15
+    two_after: float = 0.3
     taught: float = 4.0
     importance: float = 0.2
     recency: float = 0.1

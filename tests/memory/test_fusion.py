@@ -15,7 +15,6 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory.candidates import Candidates, Question
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.memory.store import Embedding
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import NewMemory
 
@@ -43,9 +42,8 @@ class Shelf:
         self.measured += ids.tolist()
         return self.table(ids.tolist())
 
-    def embeddings(self, ids: Sequence[int]) -> Mapping[int, Embedding]:
-        bits = np.packbits(self.tokens > 0, axis=2, bitorder="little")
-        return {n: Embedding(np.zeros(DIM, np.float32), np.zeros(3, np.uint32), bits[n]) for n in ids}
+    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        return {n: np.packbits(self.tokens[n] > 0, axis=1, bitorder="little").tobytes() for n in ids}
 
     def beside(self, number: int, step: int) -> int:
         return next((number + step for talk in self.talks if number in talk and number + step in talk), 0)
@@ -80,11 +78,7 @@ def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequ
     """Scores of `every`, scaled over `first`, by the formula in the documentation of the weights."""
     w = DEFAULT
     length = math.log(len(question.terms) / 12)
-    counts = (
-        w.dense + talk * w.talk_dense + length * w.long_dense,
-        w.late + talk * w.talk_late,
-        w.lexical + length * w.long_lexical,
-    )
+    counts = (w.dense + talk * w.talk_dense, w.late, w.lexical + length * w.long_lexical)
     total = np.zeros(len(every))
     columns = (shelf.dense, late_of(shelf, question, range(len(shelf.dense))), shelf.lexical)
     for count, column in zip(counts, columns, strict=True):

@@ -9,7 +9,6 @@ import pytest
 
 from ruvllm_mcp.embed.base import TokenVectors
 from ruvllm_mcp.memory import late
-from ruvllm_mcp.memory.store import Embedding
 
 DIM = 48
 
@@ -18,9 +17,8 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def embedding(tokens: np.ndarray) -> Embedding:
-    bits = np.packbits(tokens > 0, axis=1, bitorder="little")
-    return Embedding(np.zeros(DIM, np.float32), np.arange(len(tokens), dtype=np.uint32), bits)
+def bits(tokens: np.ndarray) -> bytes:
+    return np.packbits(tokens > 0, axis=1, bitorder="little").tobytes()
 
 
 def maxsim(question: np.ndarray, weights: np.ndarray, tokens: np.ndarray) -> float:
@@ -35,7 +33,7 @@ def test_scores_are_the_weighted_mean_of_the_best_matches() -> None:
     weights = random.random(5).astype(np.float32) + 0.1
     memories = {number: random.standard_normal((length, DIM)) for number, length in ((7, 1), (3, 20), (9, 4))}
     asked = TokenVectors(np.arange(5, dtype=np.int32), question)
-    scores, known = late.scores(asked, weights, [3, 9, 7], {n: embedding(rows) for n, rows in memories.items()})
+    scores, known = late.scores(asked, weights, [3, 9, 7], {n: bits(rows) for n, rows in memories.items()})
     assert known.all()
     expected = [maxsim(question, weights.astype(np.float64), memories[number]) for number in (3, 9, 7)]
     np.testing.assert_allclose(scores, expected, atol=1e-3)
@@ -44,20 +42,17 @@ def test_scores_are_the_weighted_mean_of_the_best_matches() -> None:
 def test_memories_without_tokens_are_marked_and_do_not_shift_the_others() -> None:
     random = np.random.default_rng(2)
     question = TokenVectors(np.zeros(2, np.int32), unit(random.standard_normal((2, DIM))))
-    known = embedding(random.standard_normal((6, DIM)))
-    bare = Embedding(np.zeros(DIM, np.float32), np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
-    other_width = Embedding(np.zeros(8, np.float32), np.zeros(1, np.uint32), np.zeros((1, 1), np.uint8))
-    embeddings = {1: bare, 2: known, 4: other_width}
-    scores, has_tokens = late.scores(question, np.ones(2, np.float32), [1, 2, 3, 4], embeddings)
+    known = bits(random.standard_normal((6, DIM)))
+    scores, has_tokens = late.scores(question, np.ones(2, np.float32), [1, 2, 3, 4], {1: b"", 2: known, 4: b"odd"})
     assert has_tokens.tolist() == [False, True, False, False]
-    alone, _ = late.scores(question, np.ones(2, np.float32), [2], embeddings)
+    alone, _ = late.scores(question, np.ones(2, np.float32), [2], {2: known})
     assert scores[1] == alone[0]
     assert scores[[0, 2, 3]].tolist() == [0, 0, 0]
 
 
 def test_a_question_without_tokens_scores_nothing() -> None:
     empty = TokenVectors(np.empty(0, np.int32), np.empty((0, DIM), np.float32))
-    scores, known = late.scores(empty, np.empty(0, np.float32), [1], {1: embedding(np.ones((3, DIM)))})
+    scores, known = late.scores(empty, np.empty(0, np.float32), [1], {1: bits(np.ones((3, DIM)))})
     assert not known.any()
     assert scores.tolist() == [0.0]
 

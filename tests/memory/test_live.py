@@ -12,7 +12,6 @@ import pytest
 from ruvllm_mcp.errors import StoreCorruptError
 from ruvllm_mcp.memory import live, replica, snapshot
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.memory.store import Embedding
 from ruvllm_mcp.types import NewMemory
 from tests.memory.conftest import WordEmbedder
 
@@ -212,28 +211,27 @@ def test_many_dead_rows_are_left_behind(filled: Memory) -> None:
     assert len(rows) == 650
 
 
-def test_remembered_embeddings_are_those_of_the_text_as_it_is(filled: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "KNOWN_EMBEDDINGS", 50)
+def test_remembered_tokens_are_those_of_the_text_as_it_is(filled: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica, "KNOWN_TOKENS", 50)
     store, asked = filled._store, []
     ids = [record.id for record in filled.records()][:40]
 
-    def fetch(missing: Sequence[int]) -> Mapping[int, Embedding]:
+    def fetch(missing: Sequence[int]) -> Mapping[int, bytes]:
         asked.append(list(missing))
-        return store.embeddings(missing, "words-1")
+        return store.token_bits(missing, "words-1")
 
-    def remembered(wanted: Sequence[int]) -> Mapping[int, Embedding]:
+    def remembered(wanted: Sequence[int]) -> Mapping[int, bytes]:
         with filled._live.lock:
-            return filled._live.current().embeddings(wanted, fetch)
+            return filled._live.current().token_bits(wanted, fetch)
 
     remembered(ids)
     filled.update(ids[0], content="quite another text")
     filled.delete(ids[1])
-    found, true = remembered(ids), store.embeddings(ids, "words-1")
+    found, true = remembered(ids), store.token_bits(ids, "words-1")
     assert asked[1] == [ids[0]], "the others are remembered"
     assert found.keys() == true.keys() == set(ids) - {ids[1]}
-    for number, embedding in found.items():
-        assert np.array_equal(embedding.vector, true[number].vector)
-        assert np.array_equal(embedding.token_bits, true[number].token_bits)
+    assert found == true
+    assert all(found.values())
     remembered([record.id for record in filled.records()])
     with filled._live.lock:
-        assert len(filled._live.current()._embeddings) == 50
+        assert len(filled._live.current()._token_bits) == 50
