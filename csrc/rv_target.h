@@ -1,5 +1,5 @@
 /* Lets one file use one instruction set whatever the compiler flags are, so that a single set of flags builds all.
- * Define RV_TARGET to the feature string before including this; close the file with RV_TARGET_END. */
+ * What lies between RV_TARGET_BEGIN("avx2,fma") and RV_TARGET_END is compiled for those features. */
 #ifndef RV_TARGET_H
 #define RV_TARGET_H
 
