@@ -8,9 +8,10 @@ takes a number in commit order, by which every process catches up. Trajectories 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.said import INSERT, SINCE, Said, feedback_of, said_of, to_columns
 from ruvllm_mcp.learning.trajectory import COLUMNS, Trajectory, from_row, to_row
 from ruvllm_mcp.memory.connection import translated
+
+logger = logging.getLogger(__name__)
 
 KEPT_UNRATED = 10_000
 KEPT_RATED = 20_000
@@ -81,9 +84,10 @@ class TrajectoryLog:
             return int(connection.execute(INSERT, row).lastrowid or 0)
 
     def since(self, seq: int) -> list[Said]:
-        """Feedback numbered above `seq`, in order."""
+        """Feedback numbered above `seq`, in order. A damaged row is passed over, and the log says so: what one feedback
+        taught is not worth a search that fails."""
         with self.use() as connection:
-            return [said_of(row) for row in connection.execute(SINCE, (seq,))]
+            return [said for row in connection.execute(SINCE, (seq,)) if (said := _readable(row)) is not None]
 
     def feedbacks(self) -> list[tuple[str, Feedback]]:
         """Every feedback as it was given, with its request id, in order."""
@@ -158,6 +162,14 @@ class TrajectoryLog:
             self._written += 1
             if self._written % _PRUNE_EVERY == 0:
                 _prune(connection)
+
+
+def _readable(row: Sequence[Any]) -> Said | None:
+    try:
+        return said_of(row)
+    except (ValueError, TypeError) as error:
+        logger.warning("feedback %s is damaged and passed over: %s", row[0], error)
+        return None
 
 
 @contextmanager

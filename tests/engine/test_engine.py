@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,20 @@ async def test_another_process_sees_what_was_added_and_what_was_taught(settings:
         other.start()
         other.join()
         assert answers.get() == [hit.id for hit in await llm.search_memory(question)]
+
+
+async def test_one_damaged_feedback_is_passed_over(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    async with RuvLLM(settings) as llm:
+        ids = await llm.add_memories(FACTS)
+        for question, right in (("how do releases reach the deploy pipeline?", ids[2]), ("what of invoices?", ids[1])):
+            hits = await llm.search_memory(question)
+            await llm.feedback(hits.request_id, relevant=[right])
+    with sqlite3.connect(settings.home / "memory.db") as store:
+        store.execute("UPDATE feedback SET voted = x'0102' WHERE seq = (SELECT max(seq) FROM feedback)")
+    async with RuvLLM(settings) as llm:
+        again = await llm.search_memory("how do the releases reach the deploy pipeline?")
+        assert again[0].id == ids[2]
+    assert "damaged and passed over" in caplog.text
 
 
 async def test_a_closed_engine_says_so(settings: Settings) -> None:
