@@ -3,8 +3,7 @@
 Fusion weights are fitted first; a BaseLoRA of the question vectors then learns what they leave open (InfoNCE with the
 search's own candidates as mined negatives). A fifth of the requests, fixed by a checksum of their ids, is never trained
 on by any version: on these, and only these, versions are judged, and a part that loses there is left out of the
-candidate. Few steps at a low rate are the regulariser: they were as good as early stopping on every development set,
-and need no further held-back part.
+candidate. Few steps at a low rate are the regulariser: they need no further held-back part.
 """
 
 from __future__ import annotations
