@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ruvllm_mcp.learning.trajectory import Trajectory as Trajectory
     from ruvllm_mcp.memory.lifecycle import PrunePolicy as PrunePolicy
     from ruvllm_mcp.settings import Settings as Settings
+    from ruvllm_mcp.simd import SimdOps as SimdOps
     from ruvllm_mcp.types import GenerationConfig as GenerationConfig
     from ruvllm_mcp.types import NewMemory as NewMemory
 
@@ -38,6 +39,7 @@ _HOMES = {
     "RuvLLM": "ruvllm_mcp.engine.engine",
     "RuvLLMError": "ruvllm_mcp.errors",
     "Settings": "ruvllm_mcp.settings",
+    "SimdOps": "ruvllm_mcp.simd",
     "SonaEngine": "ruvllm_mcp.learning.sona",
     "TrainingConfig": "ruvllm_mcp.learning.training",
     "TrainingPipeline": "ruvllm_mcp.learning.training",
@@ -55,6 +57,7 @@ __all__ = [
     "RuvLLM",
     "RuvLLMError",
     "Settings",
+    "SimdOps",
     "SonaEngine",
     "TrainingConfig",
     "TrainingPipeline",

@@ -7,6 +7,7 @@ is checked once and called often. Batched operations release the GIL; the others
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ from ruvllm_mcp.simd.pairs import Bits, Kind
 __all__ = [
     "MAX_SIGN_DIMENSIONS",
     "Cancel",
+    "SimdOps",
     "Vector",
     "add",
     "assign",
@@ -134,3 +136,7 @@ def euclidean_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 def dot_int8(a: npt.ArrayLike, b: npt.ArrayLike) -> int:
     """Exact sum of products of two int8 vectors of one shape (d,), 1 <= d <= 131,072. Raises DimensionError."""
     return int(int8.dot(a, b))
+
+
+SimdOps = sys.modules[__name__]
+"""This module under the name that programs import from the package: `SimdOps.dot_product(a, b)`."""
