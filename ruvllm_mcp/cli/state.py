@@ -34,7 +34,7 @@ def export(session: Session, path: str) -> None:
 @click.argument("path", metavar="FILE")
 @current
 def import_(session: Session, path: str) -> None:
-    """Take in a file of `ruvllm export`. Adds what is missing, all or nothing."""
+    """Take in a file of `ruvllm export`. Checks the whole file first, then adds what is missing."""
 
     async def work(llm: RuvLLM) -> Any:
         return await llm.import_state(path)
