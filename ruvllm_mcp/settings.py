@@ -101,6 +101,9 @@ class Settings:
     model: str = _setting(_choice(*MODELS), lambda: "extractive", "what writes answers", project=True)
     threads: int = _setting(_integer(1, 256), lambda: os.cpu_count() or 1, "worker threads for long work", project=True)
     learning_enabled: bool = _setting(_flag, lambda: True, "whether feedback moves rankings", project=True)
+    auto_consolidate_interval: int = _setting(
+        _integer(0, 1_000_000), lambda: 50, "feedbacks after which learning runs unasked; 0: never", project=True
+    )
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):

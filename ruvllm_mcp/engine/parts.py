@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from ruvllm_mcp import __version__, embed
 from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.engine.trace import Latency
+from ruvllm_mcp.engine.workers import Caretaker
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_id
@@ -57,6 +59,7 @@ class Parts:
         self._lock = threading.RLock()
         self._memory: Memory | None = None
         self._sona: SonaEngine | None = None
+        self._caretaker: Caretaker | None = None
         self.backend: Backend = backends.load(settings.model, self.embedder)
 
     def embedder(self) -> Embedder:
@@ -77,6 +80,9 @@ class Parts:
                 self._sona = SonaEngine(
                     path, embedder.fingerprint, embedder.dim, self.memory.existing, self.memory.vectors
                 )
+                after = self._settings.auto_consolidate_interval
+                if self._settings.learning_enabled and after:
+                    self._caretaker = Caretaker(partial(self._sona.run_if_due, after))
             return self._sona
 
     def warm_up(self) -> None:
@@ -86,6 +92,8 @@ class Parts:
 
     def close(self) -> None:
         with self._lock:
+            if self._caretaker is not None:
+                self._caretaker.stop()
             for part in (self._sona, self._memory):
                 if part is not None:
                     part.close()

@@ -20,6 +20,7 @@ from ruvllm_mcp.errors import NotFoundError
 from ruvllm_mcp.learning import loops
 from ruvllm_mcp.learning.associations import P_CHANCE, Associations
 from ruvllm_mcp.learning.deep import Against
+from ruvllm_mcp.learning.due import due
 from ruvllm_mcp.learning.feedback import Feedback, votes
 from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of
 from ruvllm_mcp.learning.judging import Verdict
@@ -164,6 +165,21 @@ class SonaEngine:
         active, learned = self._in_force()
         material = self._gathered()
         return self._noticed(loops.consolidate(self._versions, material, active, learned, self._dim, against))
+
+    def run_if_due(self, after: int) -> LearnReport | None:
+        """Run the slower loop that is due (see `due`), the background one every `after` feedbacks; None when none is,
+        or another process is at it."""
+        with self._lock:
+            self._catch_up()
+            signals = self._seen
+        runs = self._versions.last_run("learn"), self._versions.last_run("consolidate")
+        loop = due(time.time(), signals, after, *runs)
+        if loop is None or not self._versions.claim():
+            return None
+        try:
+            return self.learn() if loop == "learn" else self.consolidate()
+        finally:
+            self._versions.release()
 
     def snapshot(self, label: str) -> int:
         """Keep the version in force, with what was learned since, under a name; its id."""

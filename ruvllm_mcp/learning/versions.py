@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
+from ruvllm_mcp.learning.due import Loop, Run
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.log import TrajectoryLog
 from ruvllm_mcp.types import Record
 
 KEPT = 20
+CLAIM_SECONDS = 300.0  # after which the claim of a process that died no longer counts
 _COLUMNS = "id, created_at, kind, label, parent, status, metrics"
 
 
@@ -73,6 +75,8 @@ class VersionStore:
             if promote:
                 self._set(connection, "active", version)
                 self._set(connection, "trial", None)
+            if kind != "snapshot":
+                self._set(connection, kind, json.dumps([time.time(), learned.trained_to]))
             self._make_room(connection)
             return version, promote
 
@@ -115,6 +119,26 @@ class VersionStore:
         with self._log.use() as connection:
             text = self._get(connection, "trial")
         return Trial(**json.loads(text)) if text else None
+
+    def last_run(self, loop: Loop) -> Run | None:
+        """When a slower loop last ended here, by whatever process."""
+        with self._log.use() as connection:
+            text = self._get(connection, loop)
+        return Run(*json.loads(text)) if text else None
+
+    def claim(self) -> bool:
+        """Take the right to run a slower loop unasked; False while another process has it."""
+        with self._log.write() as connection:
+            now = time.time()
+            if float(self._get(connection, "claim") or 0) > now:
+                return False
+            self._set(connection, "claim", repr(now + CLAIM_SECONDS))
+            return True
+
+    def release(self) -> None:
+        """Give the right back."""
+        with self._log.write() as connection:
+            self._set(connection, "claim", None)
 
     def start_trial(self, trial: Trial | None) -> None:
         """Answer a share of the requests by another version, or stop doing so. Raises NotFoundError,
