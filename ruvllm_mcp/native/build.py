@@ -23,7 +23,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CSRC = ROOT / "csrc"
-HEADERS = ("rv.h", "rv_index.h", "encoder/rv_encoder.h")
+HEADERS = ("rv.h", "rv_index.h", "encoder/rv_encoder.h", "llm/rv_llm.h")
 # Shared with the C tests. a * b + c is contracted only where a kernel says so, and then on every compiler.
 FLAGS = (CSRC / "cflags").read_text().split()
 KEEP_THE_GIL = """
