@@ -18,7 +18,6 @@ FLOORS = {
     "settings": 0,
     "native": 1,
     "simd": 1,
-    "safetensors": 1,
     "formats": 1,
     "embed": 2,
     "memory": 3,

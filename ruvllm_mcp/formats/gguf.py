@@ -7,11 +7,10 @@ gives the mapped bytes, which the processes of a machine share. Format: github.c
 
 from __future__ import annotations
 
-import mmap
+import itertools
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -19,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import ModelError
-
-Bytes = npt.NDArray[np.uint8]
+from ruvllm_mcp.formats.files import Bytes, Tensor, TensorFile, mapped
 
 MAGIC = b"GGUF"
 SCALARS = {
@@ -40,6 +38,8 @@ STRING, ARRAY = 8, 9
 DEFAULT_ALIGNMENT = 32
 MAX_KEY, MAX_NAME, MAX_DIMENSIONS, MAX_DEPTH = 65_535, 64, 4, 4
 """Bytes of a metadata key and of a tensor's name, dimensions of a tensor (all of the format), arrays within arrays."""
+MAX_ITEMS = 1 << 22
+"""Keys, strings, arrays and tensors in a file, together: what is read one by one. Large vocabularies have 10^6."""
 
 
 class TensorType(NamedTuple):
@@ -73,18 +73,6 @@ TENSOR_TYPES: Mapping[str, TensorType] = {
 NAMES = {kind.number: name for name, kind in TENSOR_TYPES.items()}
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """One tensor's place. `shape` is row-major, outermost first (the file stores it innermost first); a row is
-    `shape[-1]` values. `offset` counts from the start of the file, in bytes, as does `size`."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    offset: int
-    size: int
-
-
 class Strings(Sequence[str]):
     """An array of strings left in place: `buffer` holds each as a little-endian 64-bit length and its bytes."""
 
@@ -111,23 +99,17 @@ class Strings(Sequence[str]):
         return _text(self.raw(index))
 
 
-class GgufFile:
+class GgufFile(TensorFile):
     """An open file: `metadata` (numbers, strings, NumPy arrays, `Strings`) and `tensors`, both by name, in file order.
 
-    Raises ModelError when the file cannot be opened or is not sound. Stays mapped while it or a view of it lives.
+    Raises ModelError when the file cannot be opened or is not sound.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._data = mapped(self.path)
         try:
-            with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size < 24:
-                    raise _bad("is too short to be a GGUF file")
-                self._data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             self.metadata, self.tensors = _parse(self._data)
-        except OSError as error:
-            raise ModelError(f"{self.path} cannot be read: {error.strerror}.", "Check the path.") from None
         except ModelError as error:
             raise ModelError(f"{self.path} {error.message}.", "Get the file anew; it may be cut off.") from None
 
@@ -138,10 +120,6 @@ class GgufFile:
             there = f"{found.kind} {found.shape}" if found else "missing"
             raise ModelError(f"{self.path}: tensor {name!r} is {there}, wanted {kind} {shape}.", "Use another file.")
         return self.view(found)
-
-    def view(self, tensor: Tensor) -> Bytes:
-        """The bytes of a tensor of this file, uint8 (size,), read-only, not copied."""
-        return np.frombuffer(self._data, np.uint8, tensor.size, tensor.offset)
 
     def value(self, key: str, kind: type[Any]) -> Any:
         """The metadata value `key`, which must be of Python type `kind`: raises ModelError otherwise."""
@@ -158,6 +136,7 @@ class _Cursor:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.place = 0
+        self.items = 0
 
     def skip(self, count: int) -> int:
         """Moves past `count` bytes and returns where they began."""
@@ -166,6 +145,13 @@ class _Cursor:
         start = self.place
         self.place += count
         return start
+
+    def count(self, items: int) -> range:
+        """Counts so many more things to be read one by one; a file of too many would only waste time."""
+        self.items += items
+        if self.items > MAX_ITEMS:
+            raise _bad(f"claims {self.items} keys, strings and tensors, more than the {MAX_ITEMS} that are read")
+        return range(items)
 
     def unsigned(self, size: int) -> int:
         start = self.skip(size)
@@ -190,7 +176,7 @@ def _parse(data: memoryview) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _bad("is big-endian GGUF" if big_endian else f"is GGUF version {version}; 2 and 3 can be read")
     tensor_count, value_count = cursor.unsigned(8), cursor.unsigned(8)
     metadata: dict[str, Any] = {}
-    for _ in range(value_count):
+    for _ in cursor.count(value_count):
         key = cursor.text(MAX_KEY)
         if key in metadata:
             raise _bad(f"has {key!r} twice")
@@ -198,7 +184,7 @@ def _parse(data: memoryview) -> tuple[dict[str, Any], dict[str, Tensor]]:
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
         raise _bad(f"has alignment {alignment!r}, which is no power of two")
-    described = [_tensor(cursor) for _ in _counted(cursor, tensor_count)]
+    described = [_tensor(cursor) for _ in cursor.count(tensor_count)]
     base = -(-cursor.place // alignment) * alignment
     tensors: dict[str, Tensor] = {}
     for tensor in described:
@@ -207,12 +193,11 @@ def _parse(data: memoryview) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if tensor.offset % alignment or base + tensor.offset + tensor.size > len(data):
             raise _bad(f"puts tensor {tensor.name!r} outside itself")
         tensors[tensor.name] = Tensor(tensor.name, tensor.kind, tensor.shape, base + tensor.offset, tensor.size)
+    in_place = sorted(tensors.values(), key=lambda tensor: tensor.offset)
+    for before, after in itertools.pairwise(in_place):
+        if before.offset + before.size > after.offset:
+            raise _bad(f"lays tensor {after.name!r} over {before.name!r}")
     return metadata, tensors
-
-
-def _counted(cursor: _Cursor, count: int) -> Iterator[int]:
-    """Counts up to `count`; a count that the rest of the file cannot hold ends in the reader's own check."""
-    return iter(range(min(count, len(cursor.data) + 1)))
 
 
 def _value(cursor: _Cursor, kind: int, depth: int) -> Any:
@@ -231,12 +216,11 @@ def _value(cursor: _Cursor, kind: int, depth: int) -> Any:
         return np.frombuffer(cursor.data, dtype, count, start)
     if inner == STRING:
         return _strings(cursor, count)
-    return tuple(_value(cursor, inner, depth - 1) for _ in _counted(cursor, count))
+    return tuple(_value(cursor, inner, depth - 1) for _ in cursor.count(count))
 
 
 def _strings(cursor: _Cursor, count: int) -> Strings:
-    if count > (len(cursor.data) - cursor.place) // 8:
-        raise _bad(f"claims {count} strings, more than it can hold")
+    cursor.count(count)
     starts = np.empty(count, np.int64)
     begin = place = cursor.place
     data, end, length_at = cursor.data, len(cursor.data), struct.Struct("<Q").unpack_from

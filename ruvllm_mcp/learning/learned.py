@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.errors import ModelError, RuvLLMError
+from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.learning.lora import LoraAdapter
 from ruvllm_mcp.learning.patterns import ReasoningBank
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.errors import DimensionError, InvalidInputError, ModelError, RuvLLMError
+from ruvllm_mcp.formats import safetensors
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
+from ruvllm_mcp.formats.safetensors import Tensors
 from ruvllm_mcp.learning.clusters import k_means
-from ruvllm_mcp.safetensors import Tensors
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]

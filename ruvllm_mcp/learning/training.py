@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.errors import InvalidInputError, ModelError
+from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.learning.schedules import Kind, Plateau, schedule
 
 T = TypeVar("T")

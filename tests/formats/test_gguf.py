@@ -101,13 +101,15 @@ def test_a_lying_tensor_is_refused(tmp_path: Path, changes: dict[str, int], mess
     [
         (struct.pack("<IQQ", 4, 0, 0), "version 4"),
         (struct.pack(">IQQ", 3, 0, 0), "big-endian"),
-        (struct.pack("<IQQ", 3, 0, 2**64 - 1), "ends early"),
-        (struct.pack("<IQQ", 3, 2**64 - 1, 0), "ends early"),
+        (struct.pack("<IQQ", 3, 0, 2**64 - 1), "claims"),
+        (struct.pack("<IQQ", 3, 2**64 - 1, 0), "claims"),
+        (struct.pack("<IQQ", 3, 0, 9), "ends early"),
+        (struct.pack("<IQQ", 3, 9, 0), "ends early"),
         (struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**64 - 1), "name of"),
         (struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 8, 2**61), "strings"),
         (struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 4, 2**62), "ends early"),
         (struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<IIQ", 9, 8, 1) + struct.pack("<Q", 99), "array"),
-        (struct.pack("<IQQ", 3, 0, 1) + text("k") + 6 * struct.pack("<IIQ", 9, 9, 1), "kind|nests|ends"),
+        (struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 9) + 6 * struct.pack("<IQ", 9, 1), "nests"),
         (struct.pack("<IQQ", 3, 0, 1) + text("k") + struct.pack("<I", 13), "kind 13"),
         (struct.pack("<IQQ", 3, 0, 2) + 2 * (text("k") + struct.pack("<IB", 0, 1)), "twice"),
         (struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2) + b"\xff\xfe" + struct.pack("<IB", 0, 1), "UTF-8"),
@@ -117,6 +119,16 @@ def test_a_lying_header_is_refused(tmp_path: Path, body: bytes, message: str) ->
     path = tmp_path / "lie.gguf"
     path.write_bytes(b"GGUF" + body)
     with pytest.raises(ModelError, match=message):
+        GgufFile(path)
+
+
+def test_tensors_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 0)
+    for name in "ab":
+        head += text(name) + struct.pack("<IQIQ", 1, 4, 0, 0)
+    path = tmp_path / "twice.gguf"
+    path.write_bytes(head + bytes(-len(head) % 32) + bytes(16))
+    with pytest.raises(ModelError, match="over 'a'"):
         GgufFile(path)
 
 

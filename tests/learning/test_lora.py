@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.errors import DimensionError, InvalidInputError, ModelError
+from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.learning.lora import LoraAdapter, load_adapters, save_adapters
 
 

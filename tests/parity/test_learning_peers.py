@@ -14,7 +14,7 @@ import torch
 from peft.utils import merge_utils
 from sklearn.cluster import KMeans
 
-from ruvllm_mcp import safetensors as ours
+from ruvllm_mcp.formats import safetensors as ours
 from ruvllm_mcp.learning.clusters import k_means
 from ruvllm_mcp.learning.contrastive import Example, info_nce
 from ruvllm_mcp.learning.lora import LoraAdapter, load_adapters, save_adapters

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.embed.minilm import WEIGHTS, WINDOW
 from ruvllm_mcp.embed.weights import sample_texts
 from ruvllm_mcp.embed.weights.reference import ReferenceBert
 from ruvllm_mcp.embed.wordpiece import SPECIAL, WORD_START, WordPiece
+from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
 from ruvllm_mcp.formats.gguf_write import write_gguf
 from ruvllm_mcp.formats.quants import quantize_q8_0

@@ -2,7 +2,8 @@
 
 Layout: eight bytes header length (little-endian), a JSON header that names each tensor's type, shape and byte range,
 then the bytes. A file from anywhere may be wrong in any way, so every number of the header is checked before it is
-used; the ranges must tile the data exactly, as the format demands. bfloat16 reads as float32 and is not written.
+used; the ranges must tile the data exactly, as the format demands. `loads` and `load` give arrays, with bfloat16 as
+float32; `SafeTensorsFile` maps a file of any size and leaves its bytes as they are. bfloat16 is not written.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import InvalidInputError, ModelError
+from ruvllm_mcp.formats.files import Tensor, TensorFile, mapped, written_whole
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -64,29 +66,22 @@ def dumps(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] |
     return len(text).to_bytes(8, "little") + text + b"".join(chunks)
 
 
+class SafeTensorsFile(TensorFile):
+    """An open file: `tensors` and the text `metadata`, both by name. Raises ModelError if it is missing or damaged."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._data = mapped(self.path)
+        try:
+            self.tensors, self.metadata = _described(self._data)
+        except ModelError as error:
+            raise ModelError(f"{self.path}: {error.message}", error.hint) from None
+
+
 def loads(blob: bytes) -> tuple[Tensors, dict[str, str]]:
     """Tensors by name and the metadata. The arrays are read-only views of `blob`. Raises ModelError if damaged."""
-    length = int.from_bytes(blob[:8], "little")
-    if len(blob) < 8 or length > min(_MAX_HEADER, len(blob) - 8):
-        raise ModelError("A SafeTensors header is cut short or far too long.", _HINT)
-    try:
-        header = json.loads(blob[8 : 8 + length].decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise ModelError("A SafeTensors header is not JSON.", _HINT) from None
-    if not isinstance(header, dict):
-        raise ModelError("A SafeTensors header is not a table.", _HINT)
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ModelError("SafeTensors metadata is not text.", _HINT)
-    spans = sorted((_span(name, entry), name) for name, entry in header.items())
-    end = 0
-    for (start, stop), name in spans:
-        if start != end:
-            raise ModelError(f"Tensor {name!r} overlaps another or leaves a hole.", _HINT)
-        end = stop
-    if end != len(blob) - 8 - length:
-        raise ModelError("SafeTensors data is longer or shorter than its header says.", _HINT)
-    return {name: _tensor(blob, 8 + length, header[name]) for name in header}, metadata
+    tensors, metadata = _described(memoryview(blob))
+    return {name: _array(blob, tensor) for name, tensor in tensors.items()}, metadata
 
 
 def save(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
@@ -104,20 +99,38 @@ def load(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def write_atomically(path: Path, blob: bytes) -> None:
-    """Put `blob` at `path` so that a reader, or a crash at any moment, sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Put `blob` at `path`, whole or not at all."""
+    with written_whole(path) as file:
+        file.write(blob)
+
+
+def _described(blob: memoryview) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The checked header."""
+    length = int.from_bytes(blob[:8], "little")
+    if len(blob) < 8 or length > min(_MAX_HEADER, len(blob) - 8):
+        raise ModelError("A SafeTensors header is cut short or far too long.", _HINT)
     try:
-        with beside.open("wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        header = json.loads(bytes(blob[8 : 8 + length]).decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ModelError("A SafeTensors header is not JSON.", _HINT) from None
+    if not isinstance(header, dict):
+        raise ModelError("A SafeTensors header is not a table.", _HINT)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ModelError("SafeTensors metadata is not text.", _HINT)
+    tensors = {name: _tensor(name, entry, 8 + length) for name, entry in header.items()}
+    end = 8 + length
+    for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.offset, tensor.size)):
+        if tensor.offset != end:
+            raise ModelError(f"Tensor {tensor.name!r} overlaps another or leaves a hole.", _HINT)
+        end += tensor.size
+    if end != len(blob):
+        raise ModelError("SafeTensors data is longer or shorter than its header says.", _HINT)
+    return tensors, metadata
 
 
-def _span(name: str, entry: Any) -> tuple[int, int]:
-    """The checked byte range of one header entry."""
+def _tensor(name: str, entry: Any, data: int) -> Tensor:
+    """One checked entry of the header; `data` is where the tensors begin."""
     try:
         kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
         sizes = [start, stop, *shape]
@@ -127,12 +140,11 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
         raise ModelError(f"Tensor {name!r} has an unknown type or impossible sizes.", _HINT)
     if stop - start != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
         raise ModelError(f"Tensor {name!r} has a shape that does not fit its bytes.", _HINT)
-    return start, stop
+    return Tensor(name, kind, tuple(shape), data + start, stop - start)
 
 
-def _tensor(blob: bytes, data: int, entry: Mapping[str, Any]) -> npt.NDArray[Any]:
-    shape, start = entry["shape"], data + entry["data_offsets"][0]
-    array = np.frombuffer(blob, _TYPES[entry["dtype"]], math.prod(shape), start).reshape(shape)
-    if entry["dtype"] == "BF16":
+def _array(blob: bytes, tensor: Tensor) -> npt.NDArray[Any]:
+    array = np.frombuffer(blob, _TYPES[tensor.kind], math.prod(tensor.shape), tensor.offset).reshape(tensor.shape)
+    if tensor.kind == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ruvllm_mcp import safetensors
 from ruvllm_mcp.errors import InvalidInputError, ModelError
+from ruvllm_mcp.formats import safetensors
 
 TENSORS = {
     "half": np.array([1.5, -2.0], np.float16),
