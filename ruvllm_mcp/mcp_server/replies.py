@@ -119,6 +119,15 @@ class FeedbackReply(TypedDict):
     hint: NotRequired[str]
 
 
+class LearnReply(TypedDict):
+    active: Annotated[int, Field(description="version in force; 0 untrained")]
+    feedbacks: int
+    promoted: NotRequired[bool]
+    before: NotRequired[Annotated[float, Field(description="nDCG@10")]]
+    after: NotRequired[float]
+    versions: NotRequired[list[str]]
+
+
 class Timing(TypedDict):
     calls: int
     errors: NotRequired[int]

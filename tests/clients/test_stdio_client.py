@@ -55,6 +55,7 @@ async def test_every_tool_answers_within_its_own_schema(tmp_path: Path, mode: st
         assert (await call("memory_get", id=added["id"]))["kind"] == "convention"
         assert (await call("similarity", a="one", b="one"))["similarity"] == 1
         assert (await call("stats"))["memories"] == 1
+        assert (await call("learn"))["active"] == 0
         await call("memory_delete", id=added["id"])
         assert used == set(schemas)
 
@@ -78,7 +79,7 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", [str(script), "--embedder", "hashing"])
     runpy.run_path(str(script), run_name="__main__")
     printed = capsys.readouterr().out
-    assert printed.startswith("10 tools: memory_add")
+    assert printed.startswith("11 tools: memory_add")
     assert "1 link strengthened" in printed
     after = printed.rpartition("?")[2].splitlines()
     assert "test_upload" in after[1], "what helped comes first"
