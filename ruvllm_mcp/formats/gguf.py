@@ -89,6 +89,14 @@ class Strings(Sequence[str]):
         (length,) = struct.unpack_from("<Q", self.buffer, start)
         return bytes(self.buffer[start + 8 : start + 8 + length])
 
+    def texts(self) -> list[str]:
+        """All of them at once, several times quicker than one by one."""
+        raw, starts = bytes(self.buffer), self._starts.tolist()
+        try:
+            return [raw[a + 8 : b].decode() for a, b in zip(starts, [*starts[1:], len(raw)], strict=True)]
+        except UnicodeDecodeError:
+            raise _bad("holds text that is not UTF-8") from None
+
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
