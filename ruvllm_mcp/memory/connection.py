@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ruvllm_mcp.errors import (
@@ -124,10 +124,15 @@ class Connections:
 
 
 def create_private(path: Path) -> None:
-    """Makes the file, empty and for its owner alone, and its folder."""
+    """Makes the file, empty and for its owner alone, and its folder, where there is none yet.
+
+    A file that exists is not opened here: closing it would drop every lock that this process holds on it through SQLite
+    (POSIX locks belong to the process), and another process could then take the log away from under us.
+    """
     if not path.parent.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives -wal and -shm the same permissions
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm get the same permissions
 
 
 def connect(path: Path) -> sqlite3.Connection:
