@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ruvllm_kernel import learning
 from ruvllm_kernel.options import Given, Option, ids, json_object, number, whole
 from ruvllm_kernel.session import Session
 from ruvllm_mcp import __version__
@@ -278,6 +279,9 @@ COMMANDS = {
                 Option("--request", "request_id", "REQUEST_ID", "which result; the last one unless given", str),
             ),
             writes=True,
+        ),
+        Command(
+            "learn", learning.ARGUMENT, "train on feedback; versions and learning curve", learning.learn, writes=True
         ),
         Command("stats", "", "what is stored and learned, how long calls took", _stats),
         Command("info", "", "version, instruction set, settings in force", _info),

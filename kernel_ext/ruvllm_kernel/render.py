@@ -15,12 +15,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from ruvllm_kernel.views import Block, Body, Fields, Grid, Line, Memories, Row, clipped, view
+from ruvllm_kernel.views import Block, Body, Curve, Fields, Grid, Line, Memories, Row, clipped, view
 
 FOLDED_CHARACTERS = 600
 INDENTED = re.compile(r"\n[ \t]+\S")
 CONTENT_LINES = 3
 NARROWEST, WIDEST = 40, 110
+WIDTH, HEIGHT, MARGIN = 360, 90, 6  # of a curve, in pixels
+MARKS = "▁▂▃▄▅▆▇█"
 _STYLE = """<style>
 .ruvllm{font-size:13px;line-height:1.45;max-width:68em}
 .ruvllm table{border-collapse:collapse;margin:.3em 0;border:0;font-size:inherit}
@@ -33,6 +35,8 @@ border:0;border-bottom:1px solid rgba(128,128,128,.25)!important;background:none
 .ruvllm .m{opacity:.65;font-size:12px;overflow-wrap:anywhere;margin:.2em 0}
 .ruvllm .m span{margin-right:1em}
 .ruvllm .b{height:3px;border-radius:2px;background:currentColor;opacity:.4;margin:.3em 0 0 auto}
+.ruvllm .v{display:block;fill:none;stroke:currentColor;stroke-width:1.5;opacity:.8}
+.ruvllm .v circle{fill:currentColor}
 .ruvllm summary{cursor:pointer}
 </style>"""
 _DIRECTION_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -78,10 +82,30 @@ def _html_block(block: Block) -> str:
         case Grid(header, rows):
             names = "".join(f"<th>{_escaped(name)}</th>" for name in header)
             return _table(names, ["".join(_cell("n" * bool(i), _escaped(c)) for i, c in enumerate(r)) for r in rows])
+        case Curve():
+            return _html_curve(block)
         case Memories(rows, brief):
             score = "<th>score</th>" if rows[0].score else ""
             table = _table(f"<th>id</th>{score}<th>memory</th>", [_html_memory(row) for row in rows])
             return f'<details><summary class="m">sources</summary>{table}</details>' if brief else table
+
+
+def _html_curve(curve: Curve) -> str:
+    """The curve as an inline drawing: a line in the page's own colour, each point with its values to hover over."""
+    xs, ys = [x for x, _ in curve.points], [y for _, y in curve.points]
+    low, high = min(ys), max(ys)
+    across, up = max(xs) - min(xs) or 1.0, high - low or 1.0
+    spots = [(WIDTH * (x - min(xs)) / across + MARGIN, HEIGHT * (1 - (y - low) / up) + MARGIN) for x, y in curve.points]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{at:,.0f} {_escaped(curve.x)}: {value:.3f}</title></circle>'
+        for (x, y), (at, value) in zip(spots, curve.points, strict=True)
+    )
+    return (
+        f'<div class="m">{_escaped(curve.y)}, {low:.3f} to {high:.3f}, over {max(xs):,.0f} {_escaped(curve.x)}</div>'
+        f'<svg class="v" width="{WIDTH + 2 * MARGIN}" height="{HEIGHT + 2 * MARGIN}" role="img">'
+        f'<polyline points="{line}"/>{dots}</svg>'
+    )
 
 
 def _html_memory(row: Row) -> str:
@@ -131,8 +155,16 @@ def _plain_block(block: Block, width: int) -> Iterable[str]:
             return _columns([(visible(name), visible(value)) for name, value in rows], "<<")
         case Grid(header, rows):
             return _columns([header, *([visible(cell) for cell in row] for row in rows)], "<" + ">" * (len(header) - 1))
+        case Curve(x, y, points):
+            marks = "".join(_mark(value, [value for _, value in points]) for _, value in points)
+            return [f"{y} {points[0][1]:.3f} {marks} {points[-1][1]:.3f} over {points[-1][0]:,.0f} {x}"]
         case Memories(rows, brief):
             return _plain_memories(rows, width, 1 if brief else CONTENT_LINES)
+
+
+def _mark(value: float, among: Sequence[float]) -> str:
+    low, high = min(among), max(among)
+    return MARKS[round((len(MARKS) - 1) * (value - low) / (high - low))] if high > low else MARKS[0]
 
 
 def _plain_memories(rows: Sequence[Row], width: int, most_lines: int) -> Iterable[str]:

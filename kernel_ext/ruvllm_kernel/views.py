@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruvllm_kernel.commands import Info
+from ruvllm_kernel.learning import Learning
 from ruvllm_mcp.types import (
     Context,
     FeedbackReceipt,
@@ -77,7 +78,16 @@ class Memories:
     brief: bool = False
 
 
-Block = Line | Body | Fields | Grid | Memories
+@dataclass(frozen=True)
+class Curve:
+    """How a measure went: `points` are (x, y) with x ascending; `x` and `y` name the axes."""
+
+    x: str
+    y: str
+    points: tuple[tuple[float, float], ...]
+
+
+Block = Line | Body | Fields | Grid | Memories | Curve
 
 
 def view(result: Any) -> tuple[Block, ...]:
@@ -149,6 +159,43 @@ def _receipt(receipt: FeedbackReceipt) -> Iterable[Block]:
     yield Line(f"Learned from feedback on request {receipt.request_id} · {' · '.join(counts)}")
 
 
+def _learning(learning: Learning) -> Iterable[Block]:
+    if learning.report is not None:
+        report = learning.report
+        outcome = "is in force" if report.promoted else "was dropped: no better, or too little feedback to judge by"
+        yield Line(
+            f"Version {report.version} {outcome} · {report.questions} held-back requests, nDCG@10 "
+            f"{report.before:.3f} → {report.after:.3f} · {report.seconds:.1f} s"
+        )
+    if learning.verdict is not None:
+        verdict = learning.verdict
+        yield Line(
+            f"{verdict.questions} held-back requests, nDCG@10 {verdict.before:.3f} → {verdict.after:.3f} · 95 % "
+            f"interval of the difference {verdict.low:+.3f} to {verdict.high:+.3f}"
+        )
+    yield Fields(
+        (
+            ("version in force", str(learning.active) if learning.active else "0 (untrained)"),
+            *_fields(learning, without=("active", "versions", "report", "verdict")),
+        )
+    )
+    judged = [version for version in learning.versions if version.metrics.get("questions")]
+    promoted = [version for version in judged if version.status == "promoted"]
+    if promoted:
+        start = (0.0, float(promoted[0].metrics["before"]))
+        points = ((float(version.metrics["signals"]), float(version.metrics["after"])) for version in promoted)
+        yield Curve("feedbacks", "nDCG@10 of held-back requests", (start, *points))
+    if judged:
+        rows = (
+            (
+                f"{version.id} {version.kind} {version.status} {version.label}".rstrip(),
+                *(_number(version.metrics[name]) for name in ("signals", "questions", "before", "after")),
+            )
+            for version in judged
+        )
+        yield Grid(("version", "feedbacks", "judged on", "before", "after"), tuple(rows))
+
+
 def _stats(stats: Stats) -> Iterable[Block]:
     yield Fields(tuple(_fields(stats, without=("operations",))))
     calls: dict[str, dict[str, Any]] = stats.to_dict()["operations"]
@@ -179,6 +226,7 @@ _VIEWS: Mapping[type, Callable[[Any], Iterable[Block]]] = {
     MemoryResult: _memory,
     FeedbackReceipt: _receipt,
     Stats: _stats,
+    Learning: _learning,
     Info: _info,
     MemoryId: _added,
 }
