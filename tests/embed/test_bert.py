@@ -16,7 +16,7 @@ from ruvllm_mcp.embed.weights.reference import ReferenceBert
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.gguf import GgufFile
 from ruvllm_mcp.formats.gguf_write import write_gguf
-from ruvllm_mcp.formats.quants import dequantize_q8_0, quantize_q8_0
+from ruvllm_mcp.formats.quants import dequantize, quantize
 from ruvllm_mcp.native import lib
 from ruvllm_mcp.native.lib import nogil, nogil_ffi
 
@@ -47,7 +47,7 @@ def product(weights: np.ndarray, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
     out = np.empty((len(x), rows), np.float32)
     scratch = np.empty(len(x) * cols // 32 * 40 + 256, np.uint8)
     buffer = nogil_ffi.from_buffer
-    nogil.rv_encoder_pack(buffer("uint8_t[]", quantize_q8_0(weights)), rows, cols, 1.0, buffer("uint8_t[]", packed))
+    nogil.rv_encoder_pack(buffer("uint8_t[]", quantize("Q8_0", weights)), rows, cols, 1.0, buffer("uint8_t[]", packed))
     nogil.rv_encoder_product(
         buffer("uint8_t[]", packed),
         rows,
@@ -70,7 +70,7 @@ def test_products_agree_with_float64(tokens: int) -> None:
     x[0, :32] = 0
     bias = random.standard_normal(64).astype(np.float32)
     found = product(weights, x, bias)
-    exact_weights = dequantize_q8_0(quantize_q8_0(weights), (64, 96)).astype(np.float64)
+    exact_weights = dequantize("Q8_0", quantize("Q8_0", weights), (64, 96)).astype(np.float64)
     blocks = x.reshape(-1, 32)
     step = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
     whole = np.rint(blocks * np.divide(1, step, out=np.zeros_like(step), where=step > 0))

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from ruvllm_mcp.embed.minilm import WEIGHTS
 from ruvllm_mcp.embed.static import WEIGHTS as STATIC
 from ruvllm_mcp.embed.wordpiece import SPECIAL, WORD_START, WordPiece
+from ruvllm_mcp.formats import quants
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
-from ruvllm_mcp.formats.quants import dequantize_q8_0
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_gguf_package_reads_the_same(path: Path) -> None:
         assert mine.shape == tuple(int(length) for length in tensor.shape[::-1])
         assert mine.kind == tensor.tensor_type.name
         if mine.kind == "Q8_0":
-            found = dequantize_q8_0(ours.view(mine), mine.shape)
+            found = quants.dequantize("Q8_0", ours.view(mine), mine.shape)
             np.testing.assert_array_equal(found, dequantize(tensor.data, tensor.tensor_type))
     assert [key for key in theirs.fields if not key.startswith("GGUF.")] == list(ours.metadata)
     for key, value in ours.metadata.items():

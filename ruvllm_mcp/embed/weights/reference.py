@@ -13,7 +13,7 @@ import numpy as np
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.embed.wordpiece import Ids
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
-from ruvllm_mcp.formats.quants import dequantize_q8_0
+from ruvllm_mcp.formats.quants import dequantize
 
 
 class ReferenceBert:
@@ -42,7 +42,7 @@ class ReferenceBert:
                 self.weights[f"{full}.bias"] = self._floats(f"{full}.bias", shape[:1])
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> FloatArray:
-        return dequantize_q8_0(self._file.tensor(name, "Q8_0", shape), shape)
+        return dequantize("Q8_0", self._file.tensor(name, "Q8_0", shape), shape)
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> FloatArray:
         return self._file.tensor(name, "F32", shape).view("<f4").reshape(shape)
