@@ -94,16 +94,6 @@ const char *rv_in_use(void);
 const char *rv_kernel_name(size_t i);
 const char *rv_kernel_layer(size_t i, const rv_table *table);
 
-/* A vector checked once: dot, cosine, sqdist and dist of two of them, NaN if their lengths differ. */
-typedef struct rv_vector {
-    const float *numbers;
-    size_t n;
-} rv_vector;
-float rv_vector_dot(const rv_vector *a, const rv_vector *b);
-float rv_vector_cosine(const rv_vector *a, const rv_vector *b);
-float rv_vector_sqdist(const rv_vector *a, const rv_vector *b);
-float rv_vector_dist(const rv_vector *a, const rv_vector *b);
-
 /* Long calls take `cancel`, NULL or a flag that another thread may set: they look at it at least once a millisecond on rows
  * of up to a million numbers, and return 0 once it is not 0. */
 

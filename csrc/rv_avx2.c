@@ -81,6 +81,12 @@ static inline I i_add_dot(I sum, B a, B b) {
     return i_add(
         sum, i_add(_mm256_madd_epi16(lower_half(a), lower_half(b)), _mm256_madd_epi16(upper_half(a), upper_half(b))));
 }
+/* |a| times b under a's sign: pairs of products fit int16 as long as b is not -128. */
+static inline I i_add_narrow(I sum, B a, B b) {
+    const I pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+    return i_add(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#define I_ADD_NARROW i_add_narrow
 static inline I i_add_sqdist(I sum, B a, B b) {
     const __m256i l = _mm256_sub_epi16(lower_half(a), lower_half(b)),
                   h = _mm256_sub_epi16(upper_half(a), upper_half(b));

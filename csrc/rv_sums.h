@@ -9,6 +9,11 @@
  *
  * A pair runs in four sums, so that one addition need not wait for the last; rows go by in fours, so that a load of x
  * serves four of them. */
+#ifndef RV_SUMS_H
+#define RV_SUMS_H
+enum { RV_LINE = 64, RV_NEAR = 1 << 18 }; /* bytes of a cache line, and of what the second-level cache surely holds */
+#endif
+
 static RESULT NAME(const ELEMENT *a, const ELEMENT *b, size_t n) {
     SUM s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
     size_t i = 0;
@@ -23,33 +28,41 @@ static RESULT NAME(const ELEMENT *a, const ELEMENT *b, size_t n) {
     return TOTAL(PLUS(PLUS(s0, s1), PLUS(s2, s3)));
 }
 
-static void RV_JOIN(many_, NAME)(const ELEMENT *m, const ELEMENT *x, RESULT *out, size_t rows, size_t cols) {
-    size_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        const ELEMENT *m0 = m + r * cols, *m1 = m0 + cols, *m2 = m1 + cols, *m3 = m2 + cols;
-        SUM s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
-        size_t i = 0;
-        for (; i + STEP <= cols; i += STEP) {
-            const VECTOR v = LOAD(x + i);
-            /* The next four rows: the CPU's own prefetching starts anew at each. Past the end it does nothing. */
+/* Four rows. `is_far` fetches the next four, a cache line at a time, because the CPU's own prefetching starts anew at each
+ * row; past the end that does nothing. */
+static inline __attribute__((always_inline)) void RV_JOIN(four_, NAME)(const ELEMENT *m, const ELEMENT *x, RESULT *out,
+                                                                       size_t cols, const int is_far) {
+    const ELEMENT *m0 = m, *m1 = m0 + cols, *m2 = m1 + cols, *m3 = m2 + cols;
+    SUM s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
+    size_t i = 0;
+    for (; i + STEP <= cols; i += STEP) {
+        const VECTOR v = LOAD(x + i);
+        if (is_far && i % (RV_LINE / sizeof *m) == 0) {
             __builtin_prefetch(m3 + cols + i);
             __builtin_prefetch(m3 + 2 * cols + i);
             __builtin_prefetch(m3 + 3 * cols + i);
             __builtin_prefetch(m3 + 4 * cols + i);
-            s0 = TERM(s0, LOAD(m0 + i), v);
-            s1 = TERM(s1, LOAD(m1 + i), v);
-            s2 = TERM(s2, LOAD(m2 + i), v);
-            s3 = TERM(s3, LOAD(m3 + i), v);
         }
-        if (i < cols) {
-            const VECTOR v = LOAD_PART(x + i, cols - i);
-            s0 = TERM(s0, LOAD_PART(m0 + i, cols - i), v);
-            s1 = TERM(s1, LOAD_PART(m1 + i, cols - i), v);
-            s2 = TERM(s2, LOAD_PART(m2 + i, cols - i), v);
-            s3 = TERM(s3, LOAD_PART(m3 + i, cols - i), v);
-        }
-        TOTAL4(s0, s1, s2, s3, out + r);
+        s0 = TERM(s0, LOAD(m0 + i), v);
+        s1 = TERM(s1, LOAD(m1 + i), v);
+        s2 = TERM(s2, LOAD(m2 + i), v);
+        s3 = TERM(s3, LOAD(m3 + i), v);
     }
+    if (i < cols) {
+        const VECTOR v = LOAD_PART(x + i, cols - i);
+        s0 = TERM(s0, LOAD_PART(m0 + i, cols - i), v);
+        s1 = TERM(s1, LOAD_PART(m1 + i, cols - i), v);
+        s2 = TERM(s2, LOAD_PART(m2 + i, cols - i), v);
+        s3 = TERM(s3, LOAD_PART(m3 + i, cols - i), v);
+    }
+    TOTAL4(s0, s1, s2, s3, out);
+}
+
+static void RV_JOIN(many_, NAME)(const ELEMENT *m, const ELEMENT *x, RESULT *out, size_t rows, size_t cols) {
+    size_t r = 0;
+    if (rows * cols * sizeof *m > RV_NEAR)
+        for (; r + 4 <= rows; r += 4) RV_JOIN(four_, NAME)(m + r * cols, x, out + r, cols, 1);
+    for (; r + 4 <= rows; r += 4) RV_JOIN(four_, NAME)(m + r * cols, x, out + r, cols, 0);
     for (; r < rows; r++) out[r] = NAME(m + r * cols, x, cols);
 }
 

@@ -5,8 +5,13 @@ The kernels themselves are judged at every length and on every instruction set b
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
+import sys
+import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -116,6 +121,88 @@ def test_a_vector_does_what_the_plain_functions_do() -> None:
     for refused in ([], [[1.0]]):
         with pytest.raises(DimensionError):
             simd.Vector(refused)
+
+
+@pytest.mark.parametrize(("kind", "stored"), STORED)
+def test_a_matrix_does_what_the_plain_functions_do(kind: simd.Kind, stored: np.ndarray) -> None:
+    values = stored.copy()
+    name = kind.dot.kind
+    matrix, x = simd.Matrix(values, name), stored[4]
+    values[:] = 0  # the handle has numbers of its own
+    assert (len(matrix), matrix.kind, matrix.array.shape) == (len(ROWS), name, ROWS.shape)
+    assert not matrix.array.flags.writeable
+    operations = {"dot": matrix.dot, "cosine": matrix.cosine, "sqdist": matrix.squared_distance}
+    for plain in (kind.dot, kind.cosine, kind.squared_distance):
+        expected = plain.many(stored, x)
+        operation = operations[plain.operation]
+        for given in (x, np.repeat(x, 2)[::2]):
+            got = operation(given)
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(got, expected)
+        for k, keep in ((3, None), (99, np.arange(len(ROWS)) % 2 == 0)):
+            best = matrix.topk(x, k, keep, metric=plain.operation)
+            for got, want in zip(best, simd.topk(stored, x, k, keep, metric=plain.operation, kind=name), strict=True):
+                assert got.dtype == want.dtype
+                np.testing.assert_array_equal(got, want)
+        for refused in (x[1:], stored, [], None):
+            with pytest.raises((DimensionError, InvalidInputError)):
+                operation(refused)
+            with pytest.raises((DimensionError, InvalidInputError)):
+                matrix.topk(refused, 1)
+    with pytest.raises(InvalidInputError):
+        matrix.hamming(x)
+    for k, keep in ((0, None), (True, None), (1, np.ones(2, bool))):
+        with pytest.raises((DimensionError, InvalidInputError)):
+            matrix.topk(x, k, keep)
+
+
+def test_a_matrix_takes_vectors_lists_and_bits() -> None:
+    rows = ROWS.astype(np.float32)
+    matrix, x = simd.Matrix(ROWS.tolist()), simd.Vector(rows[2])
+    np.testing.assert_array_equal(matrix.dot(x), matrix.dot(rows[2]))
+    np.testing.assert_array_equal(matrix.dot(list(rows[2])), matrix.dot(rows[2]))
+    assert matrix.topk(x, 1)[0].tolist() == matrix.topk(list(rows[2]), 1)[0].tolist()
+    packed = np.packbits(ROWS > 0, axis=1)
+    bits = simd.Matrix(packed, "b1")
+    np.testing.assert_array_equal(bits.hamming(packed[1]), simd.bits.hamming.many(packed, packed[1]))
+    np.testing.assert_array_equal(bits.jaccard(packed[1]), simd.bits.jaccard.many(packed, packed[1]))
+    with pytest.raises(DimensionError):
+        matrix.dot(simd.Vector([1.0]))
+    with pytest.raises(InvalidInputError):
+        x.dot(rows[2])  # type: ignore[arg-type]
+    for refused, kind in (([], "f32"), ([[]], "f32"), ([1.0], "f32"), (np.ones((1, 33_026), np.int8), "i8")):
+        with pytest.raises(DimensionError):
+            simd.Matrix(refused, kind)
+    with pytest.raises(InvalidInputError):
+        simd.Matrix([[1.0]], "f64")
+    cancel = simd.Cancel()
+    assert matrix.topk(x, 2, cancel=cancel)[0].size == 2
+    cancel.set()
+    with pytest.raises(CancelledError):
+        matrix.topk(x, 2, cancel=cancel)
+
+
+def test_handles_and_maps_leak_nothing() -> None:
+    vector, matrix, x = simd.Vector(A), simd.Matrix(ROWS), ROWS[0].astype(np.float32)
+
+    def every_call() -> None:
+        vector.dot(vector), matrix.dot(x), matrix.topk(x, 3), matrix.topk(list(x), 3), simd.softmax(A), simd.add(A, B)
+        simd.layer_norm(A, GAIN, None), simd.Vector(A), simd.Matrix(ROWS, "f32"), simd.softmax(A, 2)
+        with contextlib.suppress(DimensionError):
+            vector.dot(simd.Vector([1.0]))
+
+    every_call()
+    before = sys.getrefcount(A), sys.getrefcount(x), sys.getrefcount(matrix.array)
+    tracemalloc.start()
+    every_call()
+    size, _ = tracemalloc.get_traced_memory()
+    for _ in range(300):
+        every_call()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - size
+    tracemalloc.stop()
+    assert grown < 20_000  # one array of 67 numbers a round would be four times as much
+    assert (sys.getrefcount(A), sys.getrefcount(x), sys.getrefcount(matrix.array)) == before
 
 
 def test_misaligned_and_read_only_memory_is_taken() -> None:

@@ -73,13 +73,15 @@ def module(name: str, preamble: str = "", more_declarations: str = "", more_code
 
 
 def gil() -> FFI:
-    """The module whose calls keep the GIL. It also has the pair kernels as Python functions (`rv_python.h`), which need
-    the buffer protocol: it is not in Python's stable interface before 3.11, so this module is built for one version.
+    """The module whose calls keep the GIL.
+
+    It also has kernels as Python functions and types (`rv_python.h`), which need the buffer protocol. That is not in
+    Python's stable interface before 3.11, so this module is built for one version.
     """
     return module(
         "_gil",
         KEEP_THE_GIL,
-        "uintptr_t rv_python_pair(const char *kernel);",
+        "uintptr_t rv_python_function(const char *kernel); uintptr_t rv_python_type(const char *name);",
         '#include "rv_python.h"\n',
         py_limited_api=False,
     )

@@ -29,10 +29,15 @@ nogil: Any = _nogil.lib
 nogil_ffi: Any = _nogil.ffi
 
 
-def pair_function(kernel: str) -> Callable[[object, object], Any]:
-    """A pair kernel ("dot_f32") as a function of two arrays; it answers None where they are not plain enough for it."""
-    function: Callable[[object, object], Any] = ctypes.cast(gil.rv_python_pair(kernel.encode()), ctypes.py_object).value
+def python_function(kernel: str) -> Callable[..., Any]:
+    """A kernel ("dot_f32") as a function of arrays; it answers None where they are not plain enough for it."""
+    function: Callable[..., Any] = ctypes.cast(gil.rv_python_function(kernel.encode()), ctypes.py_object).value
     return function
+
+
+def python_type(name: str) -> Any:
+    """The C part of the handle "Vector" or "Matrix"."""
+    return ctypes.cast(gil.rv_python_type(name.encode()), ctypes.py_object).value
 
 
 def available() -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 The plain functions are float32: `dot_product`, `cosine_similarity`, `softmax` and the like take anything NumPy can read
 as numbers. `float16`, `bfloat16`, `int8` and `bits` have the same pair operations for other kinds of number. A `Vector`
-is checked once and called often. Batched operations release the GIL; the others are over in less time than that takes.
+or a `Matrix` is checked once and called often. Long operations release the GIL; the others are over in less time than
+that takes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ruvllm_mcp.simd.batches import (
     topk,
     topk_dot,
 )
-from ruvllm_mcp.simd.handles import Vector
+from ruvllm_mcp.simd.handles import Matrix, Vector
 from ruvllm_mcp.simd.layers import attention, fastgrnn_step, lora_backward, lora_forward, lora_update, pool
 from ruvllm_mcp.simd.maps import (
     add,
@@ -50,6 +51,7 @@ from ruvllm_mcp.simd.pairs import Bits, Kind
 __all__ = [
     "MAX_SIGN_DIMENSIONS",
     "Cancel",
+    "Matrix",
     "SimdOps",
     "Vector",
     "add",

@@ -90,12 +90,10 @@ def topk(
     (least first for sqdist and hamming), ties by lower row; fewer than `k` where there are fewer. `keep`, bool (n,),
     passes over the rows where it is False. Rows that score NaN never win. Raises DimensionError, InvalidInputError.
     """
-    if kind not in METRICS.get(metric, ()):
-        accepted = ", ".join(f"{name} of {'/'.join(kinds)}" for name, kinds in METRICS.items())
-        raise InvalidInputError(f"There is no metric {metric!r} of {kind!r}.", f"Take {accepted}.")
+    checked_metric(metric, kind)
     matrix, vector = numbers(m, kind, 2, "m"), numbers(x, kind, 1, "x")
     rows_and_vector(matrix, vector)
-    size, mask = _checked_k(k, len(matrix)), _bitmap(keep, len(matrix))
+    size, mask = checked_k(k, len(matrix)), bitmap(keep, len(matrix))
     rows, scores = np.empty(size, np.int32), np.empty(size, np.float32)
     found = nogil.rv_topk(
         f"{metric}_{kind}".encode(),
@@ -108,7 +106,7 @@ def topk(
         long_pointer(scores),
         _flag(cancel),
     )
-    _raise_if(cancel)
+    raise_if_cancelled(cancel)
     return rows[:found].astype(np.int64), scores[:found]
 
 
@@ -130,7 +128,7 @@ def cross_topk(
     """`topk_dot` for each row of `queries`, float32 (q, d), in one pass over `m`, float32 (n, d)."""
     left, right = floats(queries, 2, "queries"), floats(m, 2, "m")
     _same_width(left, right)
-    size, mask = _checked_k(k, len(right)), _bitmap(keep, len(right))
+    size, mask = checked_k(k, len(right)), bitmap(keep, len(right))
     rows, scores = np.empty((len(left), size), np.int32), np.empty((len(left), size), np.float32)
     found = nogil_ffi.new("size_t[]", max(len(left), 1))
     nogil.rv_cross_topk(
@@ -145,7 +143,7 @@ def cross_topk(
         found,
         _flag(cancel),
     )
-    _raise_if(cancel)
+    raise_if_cancelled(cancel)
     return [(rows[q, : found[q]].astype(np.int64), scores[q, : found[q]]) for q in range(len(left))]
 
 
@@ -173,7 +171,7 @@ def assign(
         long_pointer(distances),
         _flag(cancel),
     )
-    _raise_if(cancel)
+    raise_if_cancelled(cancel)
     return nearest.astype(np.int64), distances
 
 
@@ -196,13 +194,22 @@ def _same_width(a: AnyArray, b: AnyArray) -> None:
         raise DimensionError(f"Matrices have shapes {a.shape} and {b.shape}.", "Rows take one length of at least 1.")
 
 
-def _checked_k(k: object, rows: int) -> int:
+def checked_metric(metric: str, kind: str) -> None:
+    """Raises InvalidInputError unless there is such a metric for that kind of number."""
+    if kind not in METRICS.get(metric, ()):
+        accepted = ", ".join(f"{name} of {'/'.join(kinds)}" for name, kinds in METRICS.items())
+        raise InvalidInputError(f"There is no metric {metric!r} of {kind!r}.", f"Take {accepted}.")
+
+
+def checked_k(k: object, rows: int) -> int:
+    """How many of the rows `k` stands for. Raises InvalidInputError."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InvalidInputError(f"k is {k!r}.", "It takes a whole number of at least 1.")
     return min(int(k), rows)
 
 
-def _bitmap(keep: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.uint8] | None:
+def bitmap(keep: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.uint8] | None:
+    """`keep` as the kernels take it, a bit a row. Raises DimensionError."""
     if keep is None:
         return None
     if np.shape(keep) != (rows,) or keep.dtype != np.bool_:
@@ -214,7 +221,13 @@ def _flag(cancel: Cancel | None) -> Any:
     return nogil_ffi.NULL if cancel is None else cancel.flag
 
 
-def _raise_if(cancel: Cancel | None) -> None:
+def flag_address(cancel: Cancel | None) -> int:
+    """Where the flag is, 0 for none."""
+    return 0 if cancel is None else int(nogil_ffi.cast("uintptr_t", cancel.flag))
+
+
+def raise_if_cancelled(cancel: Cancel | None) -> None:
+    """Raises CancelledError if the flag is set."""
     if cancel is not None and cancel.is_set:
         raise CancelledError("The call was cancelled.")
 
@@ -264,5 +277,5 @@ def maxsim_bits(
         long_pointer(scores),
         _flag(cancel),
     )
-    _raise_if(cancel)
+    raise_if_cancelled(cancel)
     return scores

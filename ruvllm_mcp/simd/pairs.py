@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError
 from ruvllm_mcp.native.arrays import AnyArray, long_pointer, numbers, pointer, rows_and_vector, same_length
-from ruvllm_mcp.native.lib import gil, nogil, pair_function
+from ruvllm_mcp.native.lib import gil, nogil, python_function
 
 MAX_INT8_DIMENSIONS = {"dot": 131_072, "cosine": 131_072, "sqdist": 33_025, "dist": 33_025}
 
@@ -28,7 +28,7 @@ class PairOperation:
 
     def __init__(self, operation: str, kind: str) -> None:
         self.operation, self.kind = operation, kind
-        self.plain = pair_function(f"{operation}_{kind}")
+        self.plain = python_function(f"{operation}_{kind}")
         self._kernel: Any = getattr(gil, f"rv_{operation}_{kind}")
         self._most = MAX_INT8_DIMENSIONS[operation] if kind == "i8" else None
 
