@@ -55,6 +55,10 @@ class StoreCorruptError(StoreError):
     """A file of the store is not what it should be."""
 
 
+class NamespaceFullError(StoreError):
+    """A namespace would hold more than its limit allows; nothing was written."""
+
+
 class StorageFullError(StoreError):
     """The disk is full or the folder cannot be written."""
 

@@ -100,6 +100,8 @@ class Settings:
     embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
     model: str = _setting(_choice(*MODELS), lambda: "extractive", "what writes answers", project=True)
     threads: int = _setting(_integer(1, 256), lambda: os.cpu_count() or 1, "worker threads for long work", project=True)
+    max_memories: int = _setting(_integer(0, 10**12), lambda: 0, "memories a namespace may hold, 0 for any number")
+    max_bytes: int = _setting(_integer(0, 10**15), lambda: 0, "bytes of text a namespace may hold, 0 for any number")
     learning_enabled: bool = _setting(_flag, lambda: True, "whether feedback moves rankings", project=True)
     auto_consolidate_interval: int = _setting(
         _integer(0, 1_000_000), lambda: 50, "feedbacks after which learning runs unasked; 0: never", project=True

@@ -15,6 +15,10 @@ from typing import Any, Literal, overload
 from ruvllm_mcp.errors import InvalidInputError
 
 SearchMode = Literal["hybrid", "vector", "lexical"]
+Trust = Literal["untrusted", "agent", "trusted"]
+# Least first. untrusted: text of unknown origin, to be read with care; agent: written by a model through MCP;
+# trusted: a person, or a person's program, vouches for it. It never moves a ranking; it is shown and filtered by.
+TRUST_LEVELS: tuple[Trust, ...] = ("untrusted", "agent", "trusted")
 Metadata = Mapping[str, Any]
 EMPTY: Metadata = MappingProxyType({})
 
@@ -62,7 +66,8 @@ class MemoryId(int):
 @dataclass(frozen=True)
 class NewMemory(Record):
     """What a caller gives to be remembered. `importance` in [0, 1]; `ttl` is seconds to live from now, None for ever;
-    `created_at` when it was first known (UTC seconds since the epoch), None for now."""
+    `created_at` when it was first known (UTC seconds since the epoch), None for now; `trust` how far its text may be
+    relied on (see `TRUST_LEVELS`)."""
 
     content: str
     metadata: Metadata = field(default_factory=dict)
@@ -73,6 +78,7 @@ class NewMemory(Record):
     source: str = ""
     client: str = ""
     created_at: float | None = None
+    trust: Trust = "trusted"
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class MemoryRecord(Record):
     importance: float
     source: str
     client: str
+    trust: Trust
     created_at: float
     updated_at: float
     expires_at: float | None
@@ -109,6 +116,7 @@ class MemoryResult(Record):
     kind: str
     source: str
     created_at: float
+    trust: Trust = "trusted"
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,19 @@ class Link(Record):
     id: int
     kind: str
     weight: float
+
+
+@dataclass(frozen=True)
+class NamespaceInfo(Record):
+    """What a namespace holds and may hold. `bytes` is its text: content and metadata as UTF-8. A limit of None is none
+    of its own: the settings' holds. `token_bits`: whether late interaction's bits are kept (the larger part of what a
+    memory takes on disk)."""
+
+    memories: int
+    bytes: int
+    max_memories: int | None = None
+    max_bytes: int | None = None
+    token_bits: bool = True
 
 
 @dataclass(frozen=True)
@@ -232,9 +253,10 @@ class StateReport(Record):
 
 @dataclass(frozen=True)
 class Stats(Record):
-    """What an engine holds and has done. `rated_questions` are the different ones feedback was given on;
-    `learned_version` is the version in force, 0 for none; `patterns` the kinds of questions it knows; `operations`:
-    calls, errors and percentiles of each call in this process."""
+    """What an engine holds and has done. `bytes_per_memory`: mean size of text, index terms, vectors and token bits;
+    `rated_questions` are the different ones feedback was given on; `learned_version` is the version in force, 0 for
+    none; `patterns` the kinds of questions it knows; `operations`: calls, errors and percentiles of each call in this
+    process."""
 
     version: str
     home: str
@@ -245,6 +267,7 @@ class Stats(Record):
     links: int
     namespaces: Mapping[str, int]
     store_bytes: int
+    bytes_per_memory: Mapping[str, float]
     requests: int
     feedbacks: int
     rated_questions: int

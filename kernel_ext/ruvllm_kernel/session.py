@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,7 +107,7 @@ class Session:
         return sum(task.cancel() for task in self._running)
 
 
-async def _namespaces(llm: RuvLLM) -> dict[str, int]:
+async def _namespaces(llm: RuvLLM) -> Iterable[str]:
     listing = asyncio.ensure_future(llm.namespaces())
     done, _ = await asyncio.wait({listing}, timeout=COMPLETION_SECONDS)
     return listing.result() if done else {}

@@ -180,7 +180,8 @@ def namespaces(session: Session) -> None:
     async def work(llm: RuvLLM) -> Any:
         return await llm.namespaces(), llm.settings.namespace
 
-    counts, own = session.run(work)
+    known, own = session.run(work)
+    counts = {name: info.memories for name, info in known.items()}
     if session.as_json:
         output.emit_json({"namespaces": counts, "current": own})
         return

@@ -32,6 +32,7 @@ from ruvllm_mcp.types import (
     MemoryId,
     MemoryRecord,
     Metadata,
+    NamespaceInfo,
     NewMemory,
     Page,
     PruneReport,
@@ -39,6 +40,7 @@ from ruvllm_mcp.types import (
     SearchMode,
     StateReport,
     Stats,
+    Trust,
 )
 
 if TYPE_CHECKING:
@@ -102,9 +104,10 @@ class RuvLLM(LearningCalls):
         ttl: float | None = None,
         source: str = "",
         client: str = "",
+        trust: Trust = "trusted",
     ) -> MemoryId:
         """Remember one text; durable when it returns. See `add_memories`."""
-        item = NewMemory(content, metadata or {}, namespace, kind, importance, ttl, source, client)
+        item = NewMemory(content, metadata or {}, namespace, kind, importance, ttl, source, client, trust=trust)
         return (await self.add_memories([item]))[0]
 
     async def add_memories(
@@ -131,34 +134,43 @@ class RuvLLM(LearningCalls):
         namespace: Namespaces = None,
         where: Where | None = None,
         mode: SearchMode = "hybrid",
+        min_trust: Trust = "untrusted",
     ) -> MemoryHits:
         """The `k` best memories for `query`, best first.
 
         `mode`: hybrid (all that is known), vector (cosine alone), lexical (BM25 alone). `where` filters on metadata,
-        e.g. `{"framework": "pytest", "priority": {"$in": ["high"]}}`. Hand `request_id` to `feedback`.
+        e.g. `{"framework": "pytest", "priority": {"$in": ["high"]}}`; `min_trust` leaves out what is trusted less.
+        Hand `request_id` to `feedback`.
         """
         started = time.perf_counter()
         scope = self._scope(namespace)
 
         def search(parts: Parts) -> MemoryHits:
-            found = parts.search(query, k, namespaces=scope, where=where, mode=mode)
+            found = parts.search(query, k, namespaces=scope, where=where, mode=mode, min_trust=min_trust)
             return MemoryHits(found.hits, found.request_id, query, mode, _milliseconds_since(started))
 
         return await self._run("search_memory", search)
 
     async def context(
-        self, query: str, max_tokens: int = 1000, *, namespace: Namespaces = None, where: Where | None = None
+        self,
+        query: str,
+        max_tokens: int = 1000,
+        *,
+        namespace: Namespaces = None,
+        where: Where | None = None,
+        min_trust: Trust = "untrusted",
     ) -> Context:
         """The best memories for `query`, redundancy removed, packed into at most `max_tokens` tokens with sources."""
         scope = self._scope(namespace)
-        return await self._run("context", lambda parts: parts.context(query, max_tokens, scope, where))
+        return await self._run("context", lambda parts: parts.context(query, max_tokens, scope, where, min_trust))
 
     async def get_memory(self, id: int) -> MemoryRecord:
         """The memory of that id. Raises NotFoundError."""
         return await self._run("get_memory", lambda parts: parts.memory.get(id))
 
     async def update_memory(self, id: int, **changes: Any) -> MemoryRecord:
-        """Change `content`, `metadata` (replaced whole), `kind`, `importance` or `ttl`; what is not named stays."""
+        """Change `content`, `metadata` (replaced whole), `kind`, `importance`, `ttl` or `trust`; what is not named
+        stays. `by`: how far the one who makes the change is trusted, which bounds the trust of what it changes."""
         return await self._run("update_memory", lambda parts: parts.memory.update(id, **changes))
 
     async def delete_memory(self, id: int) -> None:
@@ -196,9 +208,13 @@ class RuvLLM(LearningCalls):
         """What a memory is linked to, strongest first."""
         return await self._run("neighbours", lambda parts: parts.memory.neighbours(id))
 
-    async def namespaces(self) -> dict[str, int]:
-        """Every namespace and how many memories it holds."""
+    async def namespaces(self) -> dict[str, NamespaceInfo]:
+        """Every namespace by name: what it holds and may hold."""
         return await self._run("namespaces", lambda parts: parts.memory.namespaces())
+
+    async def configure_namespace(self, namespace: str, **changes: Any) -> NamespaceInfo:
+        """Change a namespace's `max_memories`, `max_bytes` (None: the settings' limit) or `token_bits`."""
+        return await self._run("configure_namespace", lambda parts: parts.memory.configure(namespace, **changes))
 
     # Answers and learning
 
@@ -208,6 +224,7 @@ class RuvLLM(LearningCalls):
         *,
         namespace: Namespaces = None,
         where: Where | None = None,
+        min_trust: Trust = "untrusted",
         config: GenerationConfig | None = None,
     ) -> QueryResponse:
         """Answer from memory: embed, recall, let the backend write, record. `sources` are the memories it rests on."""
@@ -215,7 +232,9 @@ class RuvLLM(LearningCalls):
         scope = self._scope(namespace)
 
         def answer(parts: Parts) -> QueryResponse:
-            found = parts.search(text, QUERY_MEMORIES, namespaces=scope, where=where, mode="hybrid")
+            found = parts.search(
+                text, QUERY_MEMORIES, namespaces=scope, where=where, mode="hybrid", min_trust=min_trust
+            )
             written = parts.answer(text, found.hits, config or GenerationConfig())
             context_size = sum(parts.embedder().count_tokens(source.content) for source in written.sources)
             return QueryResponse(
@@ -243,11 +262,13 @@ class RuvLLM(LearningCalls):
         correction: str | None = None,
         task_success: bool | None = None,
         client: str = "",
+        trust: Trust = "trusted",
     ) -> FeedbackReceipt:
         """Say what a search or query was worth; the next similar question is ranked by it, in every process.
 
         `rating` 1 (useless) to 5; `relevant` and `irrelevant` are memory ids; `correction` is remembered as a memory
-        of its own; `task_success` tells whether what followed worked. Raises NotFoundError for an unknown request.
+        of its own, as far as `trust` says; `task_success` tells whether what followed worked. Raises NotFoundError for
+        an unknown request.
         """
         from ruvllm_mcp.learning.feedback import Feedback
 
@@ -259,7 +280,7 @@ class RuvLLM(LearningCalls):
             task_success=task_success,
             client=client,
         )
-        return await self._run("feedback", lambda parts: parts.feedback(request_id, said))
+        return await self._run("feedback", lambda parts: parts.feedback(request_id, said, trust))
 
     async def embed(self, text: str) -> FloatArray:
         """The unit vector of a text, float32 (d,)."""

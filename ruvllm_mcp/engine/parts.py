@@ -27,6 +27,7 @@ from ruvllm_mcp.llm.backends.base import Answer, Backend, Prompt
 from ruvllm_mcp.memory import checks
 from ruvllm_mcp.memory.memory import Found, Memory
 from ruvllm_mcp.memory.sqlite import FILE_NAME
+from ruvllm_mcp.memory.store import Limits
 from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.simd import simd_info
 from ruvllm_mcp.types import (
@@ -37,6 +38,7 @@ from ruvllm_mcp.types import (
     NewMemory,
     SearchMode,
     Stats,
+    Trust,
 )
 
 KEPT_CANDIDATES = 100
@@ -69,7 +71,10 @@ class Parts:
     def memory(self) -> Memory:
         with self._lock:
             if self._memory is None:
-                self._memory = Memory(self._settings.home, self.embedder, namespace=self._settings.namespace)
+                limits = Limits(self._settings.max_memories or None, self._settings.max_bytes or None)
+                self._memory = Memory(
+                    self._settings.home, self.embedder, namespace=self._settings.namespace, limits=limits
+                )
             return self._memory
 
     @property
@@ -106,16 +111,24 @@ class Parts:
         namespaces: Sequence[str] | None,
         where: Mapping[str, Any] | None,
         mode: SearchMode,
+        min_trust: Trust,
     ) -> Recalled:
         """Search, and keep what feedback will need of it."""
-        found = self.memory.search(query, k, namespaces=namespaces, where=where, mode=mode, teacher=self._teacher())
+        found = self.memory.search(
+            query, k, namespaces=namespaces, where=where, mode=mode, min_trust=min_trust, teacher=self._teacher()
+        )
         return Recalled(found.hits, self._recorded(query, namespaces, found, found.hits))
 
     def context(
-        self, query: str, max_tokens: int, namespaces: Sequence[str] | None, where: Mapping[str, Any] | None
+        self,
+        query: str,
+        max_tokens: int,
+        namespaces: Sequence[str] | None,
+        where: Mapping[str, Any] | None,
+        min_trust: Trust,
     ) -> Context:
         packed, found = self.memory.context(
-            query, max_tokens, namespaces=namespaces, where=where, teacher=self._teacher()
+            query, max_tokens, namespaces=namespaces, where=where, min_trust=min_trust, teacher=self._teacher()
         )
         request_id = self._recorded(query, namespaces, found, packed.sources)
         return Context(packed.text, packed.sources, packed.tokens, max_tokens, request_id)
@@ -123,7 +136,7 @@ class Parts:
     def answer(self, text: str, memories: tuple[MemoryResult, ...], config: GenerationConfig) -> Answer:
         return self.backend.answer(Prompt(text, memories), config)
 
-    def feedback(self, request_id: str, said: Feedback) -> FeedbackReceipt:
+    def feedback(self, request_id: str, said: Feedback, trust: Trust) -> FeedbackReceipt:
         """Learn from what was said. A correction first becomes a memory of its own, where the question was asked."""
         trajectory = self.sona.checked(request_id, said)
         if said.correction is not None:
@@ -136,6 +149,7 @@ class Parts:
                 importance=CORRECTION_IMPORTANCE,
                 source="feedback",
                 client=said.client,
+                trust=trust,
             )
             said = replace(said, correction_id=int(self.memory.add([item])[0]))
         return self.sona.feedback(request_id, said)
@@ -157,6 +171,7 @@ class Parts:
             links=stored["links"],
             namespaces=stored["namespaces"],
             store_bytes=stored["bytes"],
+            bytes_per_memory=stored["bytes_per_memory"],
             requests=learned["trajectories"],
             feedbacks=learned["feedback"],
             rated_questions=learned["rated_questions"],

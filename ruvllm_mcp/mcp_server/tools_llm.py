@@ -9,7 +9,7 @@ from pydantic import Field
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
 from ruvllm_mcp.mcp_server.replies import Reply
-from ruvllm_mcp.mcp_server.tools import Arguments, Call, Content, Ids, Number, Question, ToolSpec
+from ruvllm_mcp.mcp_server.tools import OWN_TRUST, Arguments, Call, Content, Ids, Number, Question, ToolSpec
 from ruvllm_mcp.mcp_server.tools_memory import FEEDBACK_HINT, SHOWN_NAMESPACES, Scope, Where, nothing_found
 from ruvllm_mcp.types import GenerationConfig
 
@@ -74,7 +74,7 @@ async def _feedback(call: Call, given: FeedbackArguments) -> Reply:
             "feedback did nothing: it was given no verdict.",
             "Give relevant, irrelevant, rating, correction or task_success.",
         )
-    receipt = await call.llm.feedback(given.request_id, client=call.client, **said)
+    receipt = await call.llm.feedback(given.request_id, client=call.client, trust=OWN_TRUST, **said)
     reply: replies.FeedbackReply = {
         "request_id": receipt.request_id,
         "strengthened": receipt.strengthened,

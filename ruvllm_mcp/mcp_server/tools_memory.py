@@ -16,6 +16,7 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
 from ruvllm_mcp.mcp_server.replies import Reply
 from ruvllm_mcp.mcp_server.tools import (
+    OWN_TRUST,
     Arguments,
     Call,
     Content,
@@ -87,6 +88,7 @@ async def _add(call: Call, given: AddArguments) -> Reply:
             ttl=given.ttl_days * SECONDS_PER_DAY if given.ttl_days else None,
             source=item.source or given.source or "",
             client=call.client,
+            trust=OWN_TRUST,
         )
         for item in items
     ]
@@ -154,7 +156,7 @@ async def nothing_found(call: Call, namespace: str | None, where: Any) -> str:
         *(['with namespace "*"'] if namespace != "*" else []),
     ]
     if namespace and namespace != "*" and namespace not in (known := await call.llm.namespaces()):
-        largest = sorted(known, key=lambda name: -known[name])[:SHOWN_NAMESPACES]
+        largest = sorted(known, key=lambda name: -known[name].memories)[:SHOWN_NAMESPACES]
         return f"There is no namespace {namespace!r}. The largest are: {', '.join(largest) or 'none yet'}."
     retry = f" Try {' or '.join(wider)}." if wider else ""
     return f"Nothing is remembered about this.{retry} When you find out, memory_add it."
@@ -213,7 +215,7 @@ async def _update(call: Call, given: UpdateArguments) -> Reply:
         raise InvalidInputError(
             "memory_update did nothing: no change was given.", "Give content, metadata, kind, importance or ttl_days."
         )
-    about = replies.about(await call.llm.update_memory(given.id, **changes))
+    about = replies.about(await call.llm.update_memory(given.id, **changes, by=OWN_TRUST))
     return Reply(about, f"Updated: {replies.compact(about)}")
 
 

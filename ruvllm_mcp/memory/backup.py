@@ -8,13 +8,12 @@ place.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 
 from ruvllm_mcp.errors import InvalidInputError, StoreCorruptError
-from ruvllm_mcp.memory import migrations
-from ruvllm_mcp.memory.connection import Connections, connect, create_private, translated
+from ruvllm_mcp.memory import migrations, spaces
+from ruvllm_mcp.memory.connection import Connections, connect, copy, translated
 from ruvllm_mcp.memory.sqlite import FILE_NAME
 
 _OWN = ("counters", "identity", "migrations", "tombstones", "sqlite_sequence")
@@ -26,15 +25,8 @@ def backup(folder: Path, target: Path) -> int:
         raise InvalidInputError(f"{target} exists already.", "Name a new file.")
     if not (folder / FILE_NAME).exists():
         raise InvalidInputError(f"{folder} holds no store.", "Name the home of one.")
-    partial = target.with_name(target.name + ".partial")
     with translated(target):
-        partial.unlink(missing_ok=True)
-        create_private(partial)
-        try:
-            _copy(folder / FILE_NAME, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        copy(folder / FILE_NAME, target)
     return target.stat().st_size
 
 
@@ -44,10 +36,8 @@ def restore(folder: Path, source: Path) -> int:
         raise InvalidInputError(f"There is no file {source}.", "Name a backup.")
     path, incoming = folder / FILE_NAME, folder / "restore.partial"
     with translated(source):
-        incoming.unlink(missing_ok=True)
-        create_private(incoming)
         try:
-            _copy(source, incoming)
+            copy(source, incoming)
             Connections(incoming).close()  # checks that it is a store of ours and brings its schema up to date
             try:
                 Connections(path).close()
@@ -58,21 +48,6 @@ def restore(folder: Path, source: Path) -> int:
         finally:
             for leftover in folder.glob("restore.partial*"):
                 leftover.unlink()
-
-
-def _copy(source: Path, target: Path) -> None:
-    """One consistent copy, however busy the source is, as a single file without a log beside it."""
-    reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
-    writing = sqlite3.connect(target)
-    try:
-        reading.backup(writing)
-        writing.execute("PRAGMA journal_mode = DELETE").fetchall()
-        seen = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if seen != "ok":
-            raise StoreCorruptError(f"{source} is damaged ({seen}).", "Name another backup, or run `ruvllm doctor`.")
-    finally:
-        writing.close()
-        reading.close()
 
 
 def set_aside(path: Path) -> None:
@@ -103,6 +78,7 @@ def _replace_rows(path: Path, incoming: Path) -> int:
         for (table,) in tables:
             if table not in _OWN:
                 connection.execute(f"INSERT INTO main.{table} SELECT * FROM incoming.{table}")
+        spaces.recount(connection)  # the triggers counted the rows that came with their counts
         connection.execute("UPDATE main.memories SET seq = -seq")  # by a detour: no two may be equal on the way
         connection.execute("UPDATE main.memories SET seq = ? - seq", (offset,))
         last = connection.execute("SELECT coalesce(max(seq), ?) FROM main.memories", (offset,)).fetchone()[0]

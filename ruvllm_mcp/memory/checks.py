@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruvllm_mcp.errors import InvalidInputError
+from ruvllm_mcp.types import TRUST_LEVELS
 
 MAX_CONTENT_BYTES = 1_000_000
 MAX_QUERY_BYTES = 100_000
@@ -63,6 +64,13 @@ def origin(value: Any, what: str) -> str:
     return "" if value == "" else label(value, what, MAX_SOURCE)
 
 
+def trust(value: Any, what: str = "trust") -> int:
+    """The place of a trust level's name among `TRUST_LEVELS`."""
+    if not isinstance(value, str) or value not in TRUST_LEVELS:
+        raise InvalidInputError(f"{what} is {_shown(value)}.", f"It takes one of {', '.join(TRUST_LEVELS)}.")
+    return TRUST_LEVELS.index(value)
+
+
 def kind(value: Any, what: str = "kind") -> str:
     """A short identifier such as `note`, `decision` or `said-next`."""
     if not isinstance(value, str) or not _KIND.match(value):
@@ -84,6 +92,13 @@ def count(value: Any, what: str, low: int = 1, high: int = 2**63 - 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InvalidInputError(f"{what} is {_shown(value)}.", f"It takes a whole number from {low:,} up.")
     return int(value)
+
+
+def flag(value: Any, what: str) -> bool:
+    """True or False themselves."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{what} is {_shown(value)}.", "It takes true or false.")
+    return value
 
 
 def seconds_to_live(value: Any) -> float | None:

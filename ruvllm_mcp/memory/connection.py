@@ -7,6 +7,7 @@ readers are pooled.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -24,6 +25,7 @@ from ruvllm_mcp.errors import (
 )
 from ruvllm_mcp.memory import migrations
 
+log = logging.getLogger(__name__)
 BUSY_SECONDS = 30.0
 _TRANSLATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str, str], ...] = (
     (("locked", "busy"), StoreBusyError, "is held by another process", "Try again when it has finished."),
@@ -48,6 +50,8 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's and the system's errors inside become the StoreError family."""
     try:
         yield
+    except UnicodeDecodeError as error:  # text, or SQLite's own message, with bytes scribbled over
+        raise StoreCorruptError(f"{path} is damaged ({error}).", "Run `ruvllm doctor`, or restore a backup.") from error
     except (sqlite3.Error, OSError) as error:
         text = str(error).lower()
         for needles, kind, what, hint in _TRANSLATIONS:
@@ -73,8 +77,8 @@ class Connections:
             create_private(path)
             self._writer = connect(path)
             try:
-                _check_identity(self._writer, path)
-                migrations.migrate(self._writer, time.time())
+                check_identity(self._writer, path)
+                _bring_up_to_date(self._writer, path)
             except BaseException:
                 self._writer.close()
                 raise
@@ -154,7 +158,46 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
+def copy(source: Path, target: Path) -> None:
+    """One consistent copy, however busy the source is, as the private new file `target` without a log beside it.
+    StoreCorruptError when what was copied is damaged; then, as after any other error, there is no `target`."""
+    partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    create_private(partial)
+    try:
+        reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+        writing = sqlite3.connect(partial)
+        try:
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = DELETE").fetchall()
+            seen = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            writing.close()
+            reading.close()
+        if seen != "ok":
+            raise StoreCorruptError(f"{source} is damaged ({seen}).", "Name another backup, or run `ruvllm doctor`.")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def keep_copy(path: Path, version: int) -> Path:
+    """Copies the store, which has that schema, to a new file beside it."""
+    target = path.with_name(f"{path.name}.schema{version}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+    copy(path, target)
+    return target
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    version = migrations.version_of(connection)
+    if 0 < version < len(migrations.STEPS) and connection.execute("SELECT 1 FROM memories LIMIT 1").fetchone():
+        kept = keep_copy(path, version)
+        log.warning("%s moves from schema %d to %d; as it was: %s", path, version, len(migrations.STEPS), kept)
+    migrations.migrate(connection, time.time())
+
+
+def check_identity(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises StoreCorruptError for another program's file, StoreVersionError for a newer release's."""
     version = migrations.version_of(connection)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     is_empty = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

@@ -7,7 +7,7 @@ from them, and `repair` does so after setting a copy of the file aside. Rows on 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,11 @@ _CURES: dict[str, Callable[[sqlite3.Connection], None]] = {
     "numbers": _count_on,
     "indexes": _reindex,
 }
-_SAVED = "id, namespace_id, content, metadata, kind, importance, source, client, created_at, updated_at, expires_at"
+_SAVED = (
+    *("id", "namespace_id", "content", "metadata", "kind", "importance", "source", "client", "trust"),
+    *("created_at", "updated_at", "expires_at"),
+)
+_SPACE = ("id", "name", "max_memories", "max_bytes", "token_bits")
 
 
 def _salvage(path: Path) -> None:
@@ -187,10 +191,9 @@ def _salvage(path: Path) -> None:
         damaged = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
             with fresh.write() as connection:
-                names: dict[Any, Any] = dict(_readable(damaged, "namespaces", "id, name"))
+                for space in _readable(damaged, "namespaces", _SPACE):
+                    _insert(connection, "namespaces", space)
                 for number, row in enumerate(_readable(damaged, "memories", _SAVED), start=1):
-                    space = names.get(row[1], f"salvaged-{row[1]}")
-                    connection.execute("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", (row[1], space))
                     _save(connection, number, row)
                 connection.execute(f"UPDATE counters SET value = {_HIGHEST} WHERE name = 'seq'")
         finally:
@@ -200,20 +203,27 @@ def _salvage(path: Path) -> None:
         rescued.replace(path)
 
 
-def _save(connection: sqlite3.Connection, number: int, row: tuple[Any, ...]) -> None:
-    if not isinstance(row[2], str):
+def _save(connection: sqlite3.Connection, number: int, row: Mapping[str, Any]) -> None:
+    if not isinstance(row["content"], str):
         return
+    space = {"id": row["namespace_id"], "name": f"salvaged-{row['namespace_id']}"}
+    _insert(connection, "namespaces", space)  # unless its own row was read
+    if _insert(connection, "memories", {**row, "seq": number, "content_hash": content_hash(row["content"])}):
+        connection.execute("INSERT INTO terms VALUES (?, -1, x'')", (row["id"],))
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
     marks = ", ".join("?" * len(row))
-    saved = connection.execute(
-        f"INSERT OR IGNORE INTO memories ({_SAVED}, seq, content_hash) VALUES ({marks}, ?, ?)",
-        (*row, number, content_hash(row[2])),
-    ).rowcount
-    if saved:
-        connection.execute("INSERT INTO terms VALUES (?, -1, x'')", (row[0],))
+    query = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"
+    return connection.execute(query, tuple(row.values())).rowcount
 
 
-def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """The rows that can be read: forwards to the first damage, then backwards from the end to it, then one by one."""
+def _readable(damaged: sqlite3.Connection, table: str, wanted: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """The rows that can be read: forwards to the first damage, then backwards from the end to it, then one by one. An
+    older schema lacks some of the `wanted` columns; "id" comes first."""
+    there = {row[1] for row in damaged.execute(f"PRAGMA table_info({table})")}
+    names = [name for name in wanted if name in there]
+    columns = ", ".join(names)
     seen: set[int] = set()
     bounds = []
     for order, beyond in (("ASC", ">"), ("DESC", "<")):
@@ -226,7 +236,7 @@ def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator
                     break
                 at = row[0]
                 seen.add(at)
-                yield row
+                yield dict(zip(names, row, strict=True))
         except (sqlite3.Error, OverflowError):
             pass
         bounds.append(at)
@@ -238,7 +248,7 @@ def _readable(damaged: sqlite3.Connection, table: str, columns: str) -> Iterator
             except (sqlite3.Error, OverflowError):
                 continue
             if row is not None:
-                yield row
+                yield dict(zip(names, row, strict=True))
 
 
 def _last_number(damaged: sqlite3.Connection) -> int:
@@ -247,17 +257,3 @@ def _last_number(damaged: sqlite3.Connection) -> int:
         return int(damaged.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0])
     except (sqlite3.Error, TypeError, ValueError):
         return 2**62
-
-
-def pending_migrations(folder: Path) -> list[str]:
-    """Names of the steps that opening the store would take, without taking them."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        return []
-    with translated(path):
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            done = migrations.version_of(connection)
-        finally:
-            connection.close()
-    return [step.__name__ for step in migrations.STEPS[done:]]

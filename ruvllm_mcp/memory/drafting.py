@@ -53,6 +53,7 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
         importance=checks.number(item.importance, "importance", 0, 1),
         source=source,
         client=checks.origin(item.client, "client"),
+        trust=checks.trust(item.trust),
         created_at=now
         if item.created_at is None
         else checks.number(item.created_at, "created_at", 0, now + CLOCK_SKEW),

@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
-from ruvllm_mcp.memory import analysis, checks, drafting, packing, transfer, upkeep
+from ruvllm_mcp.memory import adding, analysis, checks, drafting, packing, transfer, upkeep
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
@@ -30,16 +30,27 @@ from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.searching import Collection, Ranked, rank
-from ruvllm_mcp.memory.sqlite import SqliteStore
-from ruvllm_mcp.memory.store import Draft, Store
+from ruvllm_mcp.memory.sqlite import NO_LIMITS, SqliteStore
+from ruvllm_mcp.memory.store import Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
-from ruvllm_mcp.types import Link, MemoryId, MemoryRecord, MemoryResult, NewMemory, Page, PruneReport, SearchMode
+from ruvllm_mcp.types import (
+    TRUST_LEVELS,
+    Link,
+    MemoryId,
+    MemoryRecord,
+    MemoryResult,
+    NamespaceInfo,
+    NewMemory,
+    Page,
+    PruneReport,
+    SearchMode,
+    Trust,
+)
 
 MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a method
 MODES = ("hybrid", "vector", "lexical")
 UNSET: Any = object()
-COMPARE_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,20 @@ class Found:
 
 class Memory:
     """Memories in the folder `path`. `embedder` is called at first need; `namespace` is where unnamed ones go; `fusion`
-    is how a hybrid search adds its scores up."""
+    is how a hybrid search adds its scores up; `limits` bound namespaces that have no limits of their own."""
 
     def __init__(
-        self, path: Path, embedder: Callable[[], Embedder], *, namespace: str, fusion: FusionWeights = DEFAULT
+        self,
+        path: Path,
+        embedder: Callable[[], Embedder],
+        *,
+        namespace: str,
+        fusion: FusionWeights = DEFAULT,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.fusion = fusion
         self.namespace = checks.label(namespace, "namespace")
-        self._store: Store = SqliteStore(Path(path))
+        self._store: Store = SqliteStore(Path(path), limits)
         self._make_embedder = embedder
         self._embedder: Embedder | None = None
         self._lock = threading.Lock()
@@ -80,48 +97,7 @@ class Memory:
         """Ids in order; all or none are written, durably, when this returns. A text already in its namespace keeps its
         id (`merged`); `similar` names memories with a cosine of at least 0.95, when at most 64 items are added at once
         (a bulk load is not slowed down by it). What `progress` raises ends the call with nothing written."""
-        if not isinstance(items, (list, tuple)) or len(items) > checks.MAX_ITEMS:
-            raise InvalidInputError("items must be a list of at most 100,000 memories.", "Add them in parts.")
-        now = time.time()
-        drafts = [drafting.draft(item, self.namespace, now) for item in items]
-        if not drafts:
-            return []
-        ready = self._embed_new(drafts, progress)
-        similar = self._near_duplicates(ready) if len(ready) <= COMPARE_AT_ONCE else [()] * len(ready)
-        written = self._store.insert(ready, self.embedder.fingerprint, now)
-        return [
-            MemoryId(number, merged=merged, similar=[near for near in close if near != number], redacted=item.redacted)
-            for (number, merged), close, item in zip(written, similar, drafts, strict=True)
-        ]
-
-    def _embed_new(self, drafts: Sequence[drafting.Redacted], progress: drafting.Progress | None) -> Sequence[Draft]:
-        """The drafts with embeddings, made once for each text that the store does not have."""
-        known: set[tuple[str, bytes]] = set()
-        for namespace in {item.draft.namespace for item in drafts}:
-            hashes = [item.draft.content_hash for item in drafts if item.draft.namespace == namespace]
-            known |= {(namespace, found) for found in self._store.known(namespace, hashes)}
-        fresh = {
-            item.draft.content_hash: item
-            for item in drafts
-            if (item.draft.namespace, item.draft.content_hash) not in known
-        }
-        made = dict(zip(fresh, drafting.embedded(list(fresh.values()), self.embedder, progress), strict=True))
-        return [
-            replace(item.draft, embedding=made[item.draft.content_hash].embedding)
-            if item.draft.content_hash in made
-            else item.draft
-            for item in drafts
-        ]
-
-    def _near_duplicates(self, drafts: Sequence[Draft]) -> Sequence[Sequence[int]]:
-        """For each freshly embedded draft, ids in its namespace that say nearly the same, most similar first."""
-        with self._live.lock:
-            replica = self._live.current()
-            now = time.time()
-            return [
-                () if draft.embedding is None else replica.near(draft.embedding.vector, draft.namespace, now)
-                for draft in drafts
-            ]
+        return adding.add(items, self._store, self._live, self.embedder, self.namespace, progress)
 
     def search(
         self,
@@ -131,15 +107,18 @@ class Memory:
         namespaces: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
         mode: SearchMode = "hybrid",
+        min_trust: Trust = TRUST_LEVELS[0],
         teacher: Teacher | None = None,
     ) -> Found:
-        """The best `k` memories for `query`. Raises InvalidInputError for what it cannot understand."""
+        """The best `k` memories for `query` that are trusted at least so far. Raises InvalidInputError for what it
+        cannot understand."""
         checks.text(query, "query", checks.MAX_QUERY_BYTES)
         checks.count(k, "k")
         if mode not in MODES:
             raise InvalidInputError(f"mode is {mode!r}.", f"It takes one of {', '.join(MODES)}.")
         spaces = checks.namespaces(namespaces)
         keep = None if not where else compile_filter(where)
+        least = checks.trust(min_trust, "min_trust")
         asked, question = self._question(query, teacher)
         taught = teacher.taught(asked, spaces) if teacher is not None and mode == "hybrid" else {}
         weights = teacher.weights(asked) if teacher is not None and mode == "hybrid" else {}
@@ -150,6 +129,9 @@ class Memory:
             marks, kept = scope.keep.rows, scope.kept
             if keep is not None:
                 marks = replica.matching(keep, self._store) & marks
+            if least:
+                marks = (replica.rows("trust") >= least) & marks
+            if keep is not None or least:
                 kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
             collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)
@@ -180,6 +162,7 @@ class Memory:
                 kind=record.kind,
                 source=record.source,
                 created_at=record.created_at,
+                trust=record.trust,
             )
             for row, item in enumerate(wanted)
             if (record := records.get(item)) is not None
@@ -236,9 +219,12 @@ class Memory:
         source: str | None = None,
         namespace: str | None = None,
         ttl: float | None = UNSET,
+        trust: Trust | None = None,
+        by: Trust = TRUST_LEVELS[-1],
     ) -> MemoryRecord:
         """Changes what is given and returns the memory as it is now. `metadata` replaces the old as a whole; `ttl`
-        counts from now, None for ever."""
+        counts from now, None for ever. `by` is how far the one who makes the change is trusted: a memory whose text,
+        metadata, kind, source or trust it changes is trusted no further."""
         now = time.time()
         old = self.get(memory_id)
         item = NewMemory(
@@ -249,9 +235,13 @@ class Memory:
             importance=old.importance if importance is None else importance,
             source=old.source if source is None else source,
             ttl=None if ttl is UNSET else ttl,
+            trust=old.trust if trust is None else trust,
         )
         new = drafting.draft(item, self.namespace, now)
         columns = {name: getattr(new.draft, name) for name in ("metadata", "namespace", "kind", "importance", "source")}
+        level = new.draft.trust
+        said = (content, metadata, kind, source, namespace, trust)
+        columns["trust"] = min(level, checks.trust(by, "by")) if any(item is not None for item in said) else level
         if ttl is not UNSET:
             columns["expires_at"] = new.draft.expires_at
         terms = pack(analysis.memory_terms(old.content, old.metadata))
@@ -324,13 +314,35 @@ class Memory:
         """The edges that touch a memory, either way, heaviest first."""
         return tuple(self._store.links([self.get(memory_id).id])[memory_id])
 
-    def namespaces(self) -> dict[str, int]:
-        """Every namespace with how many memories it holds."""
+    def namespaces(self) -> dict[str, NamespaceInfo]:
+        """Every namespace that holds memories or has settings of its own, by name."""
         return self._store.namespaces()
+
+    def configure(
+        self,
+        namespace: str,
+        *,
+        max_memories: int | None = UNSET,
+        max_bytes: int | None = UNSET,
+        token_bits: bool = UNSET,
+    ) -> NamespaceInfo:
+        """Changes what is given of a namespace and returns how it is now. A limit of None is the settings' one; a limit
+        lower than what is there only stops growth. Without `token_bits` a memory takes a fraction of the disk and late
+        interaction leaves it out; switched on again, they and the vectors are made anew."""
+        name = checks.label(namespace, "namespace")
+        changes: dict[str, Any] = {}
+        for key, value in (("max_memories", max_memories), ("max_bytes", max_bytes)):
+            if value is not UNSET:
+                changes[key] = None if value is None else checks.count(value, key, 0)
+        if token_bits is not UNSET:
+            changes["token_bits"] = checks.flag(token_bits, "token_bits")
+        self._store.configure(name, changes)
+        return self.namespaces().get(name, NamespaceInfo(0, 0))
 
     def stats(self) -> dict[str, Any]:
         """Counts and bytes of the store."""
-        return {**self._store.stats(), "namespaces": self.namespaces()}
+        counts = {name: info.memories for name, info in self.namespaces().items()}
+        return {**self._store.stats(), "namespaces": counts}
 
     def export_jsonl(self, path: Path, *, namespaces: Sequence[str] | None = None) -> int:
         """Writes every unexpired memory to a JSON Lines file; returns how many."""

@@ -1,13 +1,19 @@
 """The store's schema as named steps, applied in order, each in its own transaction and recorded with its time.
 
 A step once released is never edited; a change is a new step at the end. `PRAGMA user_version` counts the steps, so
-that a release can tell at a glance that a store is newer than itself.
+that a release can tell at a glance that a store is newer than itself. Steps only add what has a default, so that
+processes of the older release that have the store open go on working. A step with an `undo` can be taken back without
+losing memories; the first ones, older than any release, have none.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from ruvllm_mcp.errors import InvalidInputError
+from ruvllm_mcp.memory import spaces
 
 APPLICATION_ID = 0x5275764D  # "RuvM", in the file's header: tells our stores from any other SQLite file
 
@@ -132,11 +138,47 @@ def learned_versions(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
-    first_schema,
-    trajectories_and_feedback,
-    identity,
-    learned_versions,
+def trust_and_limits(connection: sqlite3.Connection) -> None:
+    """How far each memory is trusted (what people's own doors wrote: fully); what each namespace holds and may hold."""
+    connection.execute("ALTER TABLE memories ADD COLUMN trust INTEGER NOT NULL DEFAULT 1")
+    connection.execute("UPDATE memories SET trust = 2 WHERE client IN ('', 'shell', 'import', 'jupyter')")
+    for column in (
+        "memories INTEGER NOT NULL DEFAULT 0",
+        "bytes INTEGER NOT NULL DEFAULT 0",
+        "max_memories INTEGER",
+        "max_bytes INTEGER",
+        "token_bits INTEGER NOT NULL DEFAULT 1",
+    ):
+        connection.execute(f"ALTER TABLE namespaces ADD COLUMN {column}")
+    spaces.start_counting(connection)
+
+
+def without_trust_and_limits(connection: sqlite3.Connection) -> None:
+    """Undoes `trust_and_limits`."""
+    spaces.stop_counting(connection)
+    connection.execute("ALTER TABLE memories DROP COLUMN trust")
+    for column in ("memories", "bytes", "max_memories", "max_bytes", "token_bits"):
+        connection.execute(f"ALTER TABLE namespaces DROP COLUMN {column}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of the schema, and the change back."""
+
+    apply: Callable[[sqlite3.Connection], None]
+    undo: Callable[[sqlite3.Connection], None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.apply.__name__
+
+
+STEPS: tuple[Step, ...] = (
+    Step(first_schema),
+    Step(trajectories_and_feedback),
+    Step(identity),
+    Step(learned_versions),
+    Step(trust_and_limits, without_trust_and_limits),
 )
 
 
@@ -154,16 +196,59 @@ def migrate(connection: sqlite3.Connection, now: float) -> list[str]:
             done = version_of(connection)
             if done >= len(STEPS):  # another process was quicker
                 break
-            if done == 0:
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL)")
-            step = STEPS[done]
-            step(connection)
-            connection.execute("INSERT INTO migrations VALUES (?, ?)", (step.__name__, now))
-            connection.execute(f"PRAGMA user_version = {done + 1}")
+            _take(connection, done, now)
             connection.execute("COMMIT")
-            taken.append(step.__name__)
+            taken.append(STEPS[done].name)
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
     return taken
+
+
+def _take(connection: sqlite3.Connection, done: int, now: float) -> None:
+    if done == 0:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY, applied_at REAL NOT NULL)")
+    STEPS[done].apply(connection)
+    connection.execute("INSERT INTO migrations VALUES (?, ?)", (STEPS[done].name, now))
+    connection.execute(f"PRAGMA user_version = {done + 1}")
+
+
+def try_out(connection: sqlite3.Connection, now: float) -> list[str]:
+    """Takes the steps the store lacks, then undoes it all; returns their names. Raises what `migrate` would."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        first = version_of(connection)
+        for done in range(first, len(STEPS)):
+            _take(connection, done, now)
+        return [step.name for step in STEPS[first:]]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def check_way_back(now_at: int, version: int) -> None:
+    """Raises InvalidInputError for a version that a store of schema `now_at` cannot be taken back to."""
+    lowest = max((number for number, step in enumerate(STEPS, start=1) if step.undo is None), default=0)
+    if not lowest <= version <= now_at:
+        raise InvalidInputError(
+            f"The store has schema {now_at} and cannot go to {version}.", f"It takes {lowest} to {now_at}."
+        )
+
+
+def roll_back(connection: sqlite3.Connection, version: int) -> list[str]:
+    """Undoes the steps after `version`, latest first, all or none, and returns their names; memories stay.
+    InvalidInputError for a version that cannot be reached."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        now_at = version_of(connection)
+        check_way_back(now_at, version)
+        for step in reversed(STEPS[version:now_at]):
+            assert step.undo is not None
+            step.undo(connection)
+            connection.execute("DELETE FROM migrations WHERE name = ?", (step.name,))
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+        return [step.name for step in reversed(STEPS[version:now_at])]
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -37,6 +37,7 @@ COLUMNS: Mapping[str, Any] = {
     "before": np.int32,  # row of the memory before it in its chain, -1 for none
     "after": np.int32,
     "importance": np.float32,
+    "trust": np.int8,  # an index into TRUST_LEVELS
     "created_at": np.float64,
     "expires_at": np.float64,  # inf for never
     "lengths": np.float32,  # terms
@@ -146,6 +147,7 @@ class Replica:
             "before": [-1] * size,
             "after": [-1] * size,
             "importance": [change.importance for change in changed],
+            "trust": [change.trust for change in changed],
             "created_at": [change.created_at for change in changed],
             "expires_at": [np.inf if change.expires_at is None else change.expires_at for change in changed],
             "lengths": [sum(lexical.unpack(item)[1].tolist()) for item in packed],

@@ -27,7 +27,7 @@ from ruvllm_mcp.memory.index import VectorIndex
 from ruvllm_mcp.memory.lexical import Segment
 from ruvllm_mcp.memory.replica import COLUMNS, Replica
 
-FORMAT = 2
+FORMAT = 3
 _MARK = b"RuvLLMsn"
 _ALIGN = 64
 _CHUNK = 1 << 24

@@ -15,7 +15,16 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.filters import Filter
-from ruvllm_mcp.types import Link, MemoryRecord
+from ruvllm_mcp.types import Link, MemoryRecord, NamespaceInfo
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a namespace without limits of its own may hold: memories, and bytes of content and metadata; None is no
+    limit."""
+
+    max_memories: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Draft:
-    """A memory that was checked, redacted, analysed and embedded, ready to be written. `metadata` is JSON text."""
+    """A memory that was checked, redacted, analysed and embedded, ready to be written. `metadata` is JSON text;
+    `trust` is an index into `TRUST_LEVELS`."""
 
     content: str
     content_hash: bytes
@@ -40,6 +50,7 @@ class Draft:
     importance: float
     source: str
     client: str
+    trust: int
     created_at: float
     expires_at: float | None
     terms: bytes
@@ -56,6 +67,7 @@ class Change:
     namespace: str
     chain: str
     importance: float
+    trust: int
     created_at: float
     expires_at: float | None
     analysis: int
@@ -103,7 +115,8 @@ class Store(Protocol):
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
         """Writes all in one transaction; (id, was there already) in order. A duplicate of a kept memory (same
-        namespace, same text) refreshes it: metadata keys are added, importance and expiry raised."""
+        namespace, same text) refreshes it: metadata keys are added (and replaced, unless it is trusted less),
+        importance, trust and expiry raised. NamespaceFullError when a namespace would outgrow its limits."""
         ...
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
@@ -113,11 +126,17 @@ class Store(Protocol):
     def update(
         self, memory_id: int, columns: Mapping[str, Any], draft: Draft | None, embedder: str, now: float
     ) -> None:
-        """Sets columns; with a draft also text, terms and embedding. NotFoundError when there is no such memory."""
+        """Sets columns; with a draft also text, terms and embedding. NotFoundError when there is no such memory,
+        NamespaceFullError as for `insert`."""
         ...
 
     def delete(self, ids: Sequence[int]) -> list[int]:
         """Deletes what is there of `ids` and returns it."""
+        ...
+
+    def merge(self, into: Mapping[int, int], now: float) -> dict[int, int]:
+        """Deletes each key after giving its value what it has beyond it: links, accesses, and metadata keys unless it
+        is trusted less. Returns the pairs of which both were there."""
         ...
 
     def records(self, ids: Sequence[int]) -> dict[int, MemoryRecord]:
@@ -179,12 +198,18 @@ class Store(Protocol):
         """Edges that touch each id, either way, heaviest first."""
         ...
 
-    def namespaces(self) -> dict[str, int]:
-        """Every namespace with how many memories it holds."""
+    def namespaces(self) -> dict[str, NamespaceInfo]:
+        """Every namespace that holds memories or has settings of its own, by name. Cheap: the counts are kept."""
+        ...
+
+    def configure(self, namespace: str, changes: Mapping[str, Any]) -> None:
+        """Sets any of `max_memories`, `max_bytes` (None: no limit of its own) and `token_bits`. Switching the bits off
+        deletes them; switching them on forgets the vectors too, so that both are made anew."""
         ...
 
     def stats(self) -> dict[str, Any]:
-        """Counts and bytes, for people."""
+        """Counts and bytes, for people. `bytes_per_memory`: mean bytes of text, terms, vectors and token bits, from a
+        sample where the store is large."""
         ...
 
     def close(self) -> None:

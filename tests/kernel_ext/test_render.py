@@ -42,7 +42,7 @@ def result(content: str, score: float = 0.5, **changes: object) -> MemoryResult:
 
 def record(content: str) -> MemoryRecord:
     return MemoryRecord(
-        7, content, {content: content}, content, content, 0.5, content, content, 1.8e9, 1.8e9, *[None] * 2, 0
+        7, content, {content: content}, content, content, 0.5, content, content, "agent", 1.8e9, 1.8e9, *[None] * 2, 0
     )
 
 

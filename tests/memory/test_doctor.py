@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ruvllm_mcp.errors import InvalidInputError, StoreCorruptError, StoreError
-from ruvllm_mcp.memory import doctor, live, migrations
+from ruvllm_mcp.memory import doctor, live
 from ruvllm_mcp.memory.backup import backup, restore
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
@@ -145,18 +145,3 @@ def test_memories_on_sound_pages_are_salvaged(home: Path, seed: int) -> None:
     assert all(before.get(number) == text for number, text in after.items())
     assert len(memory.search("memory number", 500, mode="lexical").hits) == len(after)
     memory.close()
-
-
-def test_pending_migrations_are_told_before_they_are_taken(tmp_path: Path) -> None:
-    (tmp_path / "old").mkdir()
-    raw = sqlite3.connect(tmp_path / "old" / "memory.db", isolation_level=None)
-    everything = migrations.STEPS
-    try:
-        migrations.STEPS = everything[:1]  # type: ignore[misc]  # an older release
-        migrations.migrate(raw, 0.0)
-    finally:
-        migrations.STEPS = everything  # type: ignore[misc]  # back again
-        raw.close()
-    assert doctor.pending_migrations(tmp_path / "old") == [step.__name__ for step in everything[1:]]
-    opened(tmp_path / "old").close()
-    assert doctor.pending_migrations(tmp_path / "old") == []

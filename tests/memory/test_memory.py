@@ -99,7 +99,7 @@ def test_namespaces_are_searched_apart_or_together(memory: Memory) -> None:
     there = memory.add([NewMemory("shared words there", namespace="there")])
     assert [hit.id for hit in memory.search("shared words", namespaces=["there"]).hits] == there
     assert {hit.id for hit in memory.search("shared words").hits} == {*here, *there}
-    assert memory.namespaces() == {"here": 1, "there": 1}
+    assert {name: info.memories for name, info in memory.namespaces().items()} == {"here": 1, "there": 1}
     assert memory.search("shared words", namespaces=["nowhere"]).hits == ()
 
 
