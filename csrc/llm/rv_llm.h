@@ -82,7 +82,6 @@ size_t rv_llm_row_bytes(int32_t type, size_t cols);
 /* `count` rows of a tensor, starting at row `first`, as floats. Returns 0 if the tensor is not what it says or has no such rows. */
 int rv_llm_dequantize(const rv_llm_tensor *tensor, size_t first, size_t count, float *out);
 
-#ifndef RV_CDEF /* not offered to Python yet */
 /* The model, or NULL with the reason in `error` (`size` bytes, ended by 0). Copies all but the tensors' data, which must stay
  * readable until rv_llm_free. Caches must be freed before their model. */
 rv_llm *rv_llm_new(const rv_llm_config *config, const rv_llm_weights *weights, char *error, size_t size);
@@ -123,6 +122,5 @@ size_t rv_llm_threads(void);
 /* For tests and for other users of quantised matrices: out (tokens x rows) = x (tokens x cols) times the matrix, on the
  * instruction set in use. Returns RV_LLM_OK, RV_LLM_OUT_OF_MEMORY, or RV_LLM_BAD_TOKEN if the tensor is not what it says. */
 int rv_llm_product(const rv_llm_tensor *matrix, const float *x, size_t tokens, float *out);
-#endif
 
 #endif

@@ -34,6 +34,24 @@ size_t rv_llm_row_bytes(int32_t type, size_t cols) {
     return cols / numbers * block_bytes(type);
 }
 
+size_t rv_llm_kind(int32_t type) {
+    switch (type) {
+    case RV_LLM_F32: return RV_KIND_F32;
+    case RV_LLM_F16: return RV_KIND_F16;
+    case RV_LLM_BF16: return RV_KIND_BF16;
+    case RV_LLM_Q4_0: return RV_KIND_Q4_0;
+    case RV_LLM_Q5_0: return RV_KIND_Q5_0;
+    case RV_LLM_Q8_0: return RV_KIND_Q8_0;
+    case RV_LLM_Q4_K: return RV_KIND_Q4_K;
+    default: return RV_KIND_Q6_K;
+    }
+}
+
+size_t rv_llm_group(int32_t type) {
+    const size_t numbers = block_numbers(type);
+    return numbers == 1 ? 0 : numbers;
+}
+
 int rv_llm_tensor_fits(const rv_llm_tensor *tensor) {
     const size_t row = rv_llm_row_bytes(tensor->type, tensor->cols);
     return tensor->data && row && tensor->rows && tensor->rows <= tensor->bytes / row;

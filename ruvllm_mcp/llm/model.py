@@ -146,10 +146,11 @@ class Model:
             {ours: tensor(f"blk.{i}.{theirs}") for ours, theirs in LAYER.items()}
             for i in range(self.architecture.layers)
         ]
-        kept.append(nogil_ffi.new("rv_llm_layer[]", layers))
+        blocks = nogil_ffi.new("rv_llm_layer[]", layers)
+        kept.append(blocks)
         top = {"token_embedding": "token_embd.weight", "output_norm": "output_norm.weight", "output": "output.weight"}
         fields = {ours: tensor(theirs) for ours, theirs in top.items()}
-        return nogil_ffi.new("rv_llm_weights *", {**fields, "layer": kept[-1]})
+        return nogil_ffi.new("rv_llm_weights *", {**fields, "layer": blocks})
 
 
 def load_model(path: str | os.PathLike[str], context: int | None = None) -> Model:

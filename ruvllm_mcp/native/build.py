@@ -66,7 +66,7 @@ def module(name: str, preamble: str = "", more_declarations: str = "", more_code
         depends=[*sources("*.c", "*.h", "*.def", "cflags"), "ruvllm_mcp/native/build.py"],
         include_dirs=["csrc"],
         extra_compile_args=FLAGS,
-        libraries=["rv", "m"],
+        libraries=["rv", "m", "pthread"],
         **options,
     )
     return ffi

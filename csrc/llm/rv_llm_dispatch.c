@@ -1,0 +1,25 @@
+/* The kernels of the instruction set in use: each set's table laid over the ones below it. */
+#include "../rv.h"
+#include "rv_llm_kernels.h"
+
+#include <string.h>
+
+extern const rv_llm_kernels rv_llm_scalar;
+
+static void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
+    if (over->quantize) to->quantize = over->quantize;
+    if (over->halves) to->halves = over->halves;
+    if (over->attend) to->attend = over->attend;
+    for (size_t i = 0; i < RV_KINDS; i++)
+        if (over->rows[i]) to->rows[i] = over->rows[i];
+    if (!over->panel_rows) return;
+    to->panel_rows = over->panel_rows;
+    memcpy(to->unpack, over->unpack, sizeof to->unpack);
+    memcpy(to->panel, over->panel, sizeof to->panel);
+}
+
+rv_llm_kernels rv_llm_kernels_in_use(void) {
+    rv_llm_kernels kernels = rv_llm_scalar;
+    (void)lay;
+    return kernels;
+}
