@@ -202,17 +202,44 @@ class Usage(Record):
 
 @dataclass(frozen=True)
 class GenerationConfig(Record):
-    """How to write an answer. `max_tokens`: at most so many tokens are written, 1 to 4,096."""
+    """How to write an answer. All but `max_tokens` is for language models; other backends draw nothing.
+
+    `max_tokens`: at most so many tokens are written, 1 to 4,096. `temperature`, 0 to 5: how freely is chosen, 0 always
+    takes the likeliest token. `top_k`: only from so many likeliest tokens, 0 from all. `top_p`, above 0 to 1: only from
+    the fewest that together have that probability. `min_p`, 0 to 1: only from those at least that share as likely as
+    the likeliest. `repetition_penalty`, above 0 to 10: makes tokens of prompt and answer less likely above 1. `stop`:
+    up to 16 texts that end the answer and are left out. `seed`: the same seed gives the same answer; None a new one
+    each time. `logprobs`, 0 to 20: tell each token's log probability and those of so many likeliest ones.
+    """
 
     max_tokens: int = 512
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: int = 0
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.max_tokens, bool)
-            or not isinstance(self.max_tokens, int)
-            or not 1 <= self.max_tokens <= 4096
-        ):
-            raise InvalidInputError(f"max_tokens is {self.max_tokens!r}.", "It takes a whole number from 1 to 4,096.")
+        for name, most in (("max_tokens", 4096), ("top_k", 1_000_000), ("logprobs", 20), ("seed", 2**64 - 1)):
+            value, least = getattr(self, name), int(name == "max_tokens")
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (is_whole and least <= value <= most) and (name, value) != ("seed", None):
+                raise InvalidInputError(f"{name} is {value!r}.", f"It takes a whole number from {least} to {most:,}.")
+        for name, limit in (("temperature", 5), ("min_p", 1), ("top_p", 1), ("repetition_penalty", 10)):
+            value, is_above = getattr(self, name), name in ("top_p", "repetition_penalty")
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not 0 <= value <= limit or (is_above and value == 0):
+                accepted = f"a number {'above' if is_above else 'from'} 0 {'up ' * is_above}to {limit}"
+                raise InvalidInputError(f"{name} is {value!r}.", f"It takes {accepted}.")
+        given: Any = self.stop
+        stops = (given,) if isinstance(given, str) else given
+        is_list = isinstance(stops, (list, tuple)) and len(stops) <= 16
+        if not is_list or not all(isinstance(text, str) and text for text in stops):
+            raise InvalidInputError(f"stop is {self.stop!r}.", "It takes up to 16 texts, none empty.")
+        object.__setattr__(self, "stop", tuple(stops))
 
 
 @dataclass(frozen=True)
