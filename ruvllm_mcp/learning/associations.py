@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp.learning.credit import Credit, Witness
+from ruvllm_mcp.learning.credit import Credits, Witness
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
@@ -74,22 +74,28 @@ class Associations:
         self._counts = np.zeros((4, len(KNOTS)))
         self._shown, self._right = 10.0, 1.0
         self._trust: tuple[list[float], list[float]] | None = None
-        self._credits: dict[str, Credit] = {}
+        self._credits = Credits()
 
     def __len__(self) -> int:
         return len(self._questions)
 
     def credit(self, client: str) -> float:
-        """How much a client's votes count, in [0, 1]; 1 for one never heard."""
-        return self._credits[client].share if client in self._credits else 1.0
+        """How much a client's votes count, in [0, 1]."""
+        return self._credits.share(client)
 
     def foreseen(
-        self, vector: FloatArray, votes: Mapping[int, float], shown: Collection[int], agreement: float | None = None
+        self,
+        vector: FloatArray,
+        votes: Mapping[int, float],
+        shown: Collection[int],
+        agreement: float | None = None,
+        client: str = "",
     ) -> tuple[int | None, Lesson]:
         """What `learn` wants to know of a feedback before it is learned: the number of the same question when it was
         rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Witness` has it.
 
-        Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
+        Where others have spoken, it is their votes that speak for `client`, not its own: a lie told twice foresees
+        itself. Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
         similar = self._similar(vector)
         same = self._questions[similar[0][0]].number if similar and similar[0][1] >= _SAME else None
@@ -99,6 +105,7 @@ class Associations:
         seen = set(shown)
         counts = [[0.0] * len(KNOTS) for _ in range(4)]
         lent: set[int] = set()
+        lent_by_others: set[int] = set()
         for slot, similarity in similar:
             if similarity >= _SAME:
                 continue  # the same question again says nothing about how well votes carry over
@@ -112,6 +119,12 @@ class Associations:
                             counts[row + 1][at] += part
                 if vote > 0 and memory in seen:
                     lent.add(memory)
+                    others = {
+                        name: said for name, said in self._questions[slot].votes[memory].items() if name != client
+                    }
+                    if others and self._credits.settled(others) > 0:
+                        lent_by_others.add(memory)
+        lent = lent_by_others or lent
         found = len(right & seen)
         expected = len(lent) * found / len(seen) if seen else 0.0
         witness = Witness(agreement, float(len(lent & right)), expected)
@@ -137,11 +150,13 @@ class Associations:
             by_client = question.votes.setdefault(memory, {})
             if abs(vote) >= abs(by_client.get(client, 0.0)):
                 by_client[client] = vote
+        self._credits.count(client, votes.values())
         if lesson is not None and lesson.shown:
-            self._credits.setdefault(client, Credit()).hear(lesson.witness)
-            self._counts += lesson.counts
-            self._shown += lesson.shown
-            self._right += lesson.right
+            self._credits.hear(client, lesson.witness)
+            believed = self._credits.share(client)
+            self._counts += believed * lesson.counts
+            self._shown += believed * lesson.shown
+            self._right += believed * lesson.right
             self._trust = None
 
     def evidence(self, vector: FloatArray) -> dict[int, float]:
@@ -168,9 +183,9 @@ class Associations:
         return found
 
     def _settled(self, slot: int) -> Iterator[tuple[int, float]]:
-        """Memory ids of a question and the mean of their votes, each weighted by its client's credit."""
+        """Memory ids of a question and what the clients' votes on them come to."""
         for memory, by_client in self._questions[slot].votes.items():
-            yield memory, sum(vote * self.credit(client) for client, vote in by_client.items()) / len(by_client)
+            yield memory, self._credits.settled(by_client)
 
     def _similar(self, vector: FloatArray) -> list[tuple[int, float]]:
         """Slots and cosines of the nearest questions that are near enough to lend, nearest first."""

@@ -5,17 +5,23 @@ than chance would have it (`agreement`, an area under the curve, 0.5 for chance)
 of shown memories better than chance (`hits` over `expected`). One is enough: a person who only corrects bad rankings is
 consistent, one who asks new things every time agrees with the ranking. Random, careless or hostile feedback shows
 neither, and its credit falls from 1 to 0 within some dozens of feedbacks, however many it sends.
+
+A new name costs nothing, so clients that have said little are believed as far as newcomers have proved right so far,
+and where they speak of the same thing they count as one voice. Blame without any praise cannot be checked against a
+ranking, so it counts in full only in proportion to the client's praise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 _PRIOR_AGREEMENT, _PRIOR_COUNT = 0.75, 8.0
 _LEAST_AGREEMENT, _FULL_AGREEMENT = 0.54, 0.60
 _PRIOR_HITS, _PRIOR_EXPECTED = 2.0, 1.0
 _LEAST_LIFT, _FULL_LIFT = 1.3, 1.7
+_BLAME_PER_PRAISE = 10.0  # feedbacks that only blame, for each one that praises, that count in full
+_ESTABLISHED = 5  # feedbacks after which a client is judged by its own record
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,74 @@ class Credit:
     @property
     def share(self) -> float:
         """How much the client's votes count, in [0, 1]."""
-        agreement = (self.agreements / self.count - _LEAST_AGREEMENT) / (_FULL_AGREEMENT - _LEAST_AGREEMENT)
         lift = (self.hits / self.expected - _LEAST_LIFT) / (_FULL_LIFT - _LEAST_LIFT)
-        return max(0.0, min(1.0, max(agreement, lift)))
+        return max(self.agreement_share, min(1.0, lift))
+
+    @property
+    def agreement_share(self) -> float:
+        """The same by agreement alone."""
+        agreement = (self.agreements / self.count - _LEAST_AGREEMENT) / (_FULL_AGREEMENT - _LEAST_AGREEMENT)
+        return max(0.0, min(1.0, agreement))
+
+
+class Credits:
+    """The records of all clients. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Credit] = {}
+        self._heard: dict[str, int] = {}
+        self._newcomers = Credit()
+        self._shares: dict[str, float] = {}
+        self._praised: dict[str, int] = {}
+        self._blamed: dict[str, int] = {}
+
+    def count(self, client: str, votes: Iterable[float]) -> None:
+        """Note whether a feedback praises anything or only blames."""
+        counted = self._praised if any(vote > 0 for vote in votes) else self._blamed
+        counted[client] = counted.get(client, 0) + 1
+
+    def hear(self, client: str, witness: Witness) -> None:
+        """Take one feedback of a client into account."""
+        self._clients.setdefault(client, Credit()).hear(witness)
+        self._heard[client] = self._heard.get(client, 0) + 1
+        if not self.is_established(client):
+            self._newcomers.hear(witness)
+            self._shares.clear()
+        self._shares.pop(client, None)
+
+    def is_established(self, client: str) -> bool:
+        """Whether the client has said enough to be judged by its own record."""
+        return self._heard.get(client, 0) >= _ESTABLISHED
+
+    def share(self, client: str) -> float:
+        """How much the client's votes count, in [0, 1]."""
+        known = self._shares.get(client)
+        if known is None:
+            known = self._newcomers.agreement_share
+            if client in self._clients:
+                own = self._clients[client].share
+                known = own if self.is_established(client) else min(own, known)
+            self._shares[client] = known
+        return known
+
+    def settled(self, votes: Mapping[str, float]) -> float:
+        """What clients' votes on one thing come to: their mean by credit, one believed voice enough for its whole."""
+        if len(votes) == 1:
+            ((client, vote),) = votes.items()
+            return self._weighed(client, vote)
+        new = [self._weighed(client, vote) for client, vote in votes.items() if not self.is_established(client)]
+        total, weight = (sum(new) / len(new), self._newcomers.agreement_share) if new else (0.0, 0.0)
+        for client, vote in votes.items():
+            if self.is_established(client):
+                total += self._weighed(client, vote)
+                weight += self.share(client)
+        return total / max(1.0, weight)
+
+    def _weighed(self, client: str, vote: float) -> float:
+        if vote >= 0:
+            return vote * self.share(client)
+        fair = _BLAME_PER_PRAISE * (1 + self._praised.get(client, 0))
+        return vote * self.share(client) * min(1.0, fair / max(1, self._blamed.get(client, 0)))
 
 
 def agreement(untrained: Sequence[float], right: Sequence[bool]) -> float | None:

@@ -25,6 +25,7 @@ LONGEST_GRADIENT = 1.0
 STEEPEST_PART = 2.0
 MOST_MOVE = 0.3
 MOST_TURN = 0.7
+MOST_CLIENTS = 64  # whose steps are kept apart
 _SEED = 20
 
 
@@ -52,6 +53,7 @@ class _Trace:
 
     micro: LoraAdapter
     turns: dict[str, float] = field(default_factory=dict)
+    steps: int = 0
 
 
 class InstantLoop:
@@ -69,34 +71,30 @@ class InstantLoop:
     def move(self, query: FloatArray) -> FloatArray:
         """What the MicroLoRA adds to a question vector."""
         added = np.zeros(self._dim, np.float32)
-        for client, trace in self._traces.items():
-            credit = self._credit(client)
-            if credit > 0:
-                added += np.float32(credit) * trace.micro.forward(query)
+        for weight, trace in self._weighted():
+            added += np.float32(weight) * trace.micro.forward(query)
         return added
 
     def delta_weight(self) -> FloatArray:
         """The same as a matrix, float32 (d, d)."""
         delta = np.zeros((self._dim, self._dim), np.float32)
-        for client, trace in self._traces.items():
-            delta += np.float32(self._credit(client)) * trace.micro.delta_weight()
+        for weight, trace in self._weighted():
+            delta += np.float32(weight) * trace.micro.delta_weight()
         return delta
 
     def weights(self, learned: Weights) -> dict[str, float]:
         """The version's weights with what was learned since."""
         turns: dict[str, float] = {}
-        for client, trace in self._traces.items():
+        for weight, trace in self._weighted():
             for name, turn in trace.turns.items():
-                turns[name] = turns.get(name, 0.0) + self._credit(client) * turn
-        return {
-            name: learned.get(name, 1.0) * math.exp(max(-MOST_TURN, min(MOST_TURN, turns.get(name, 0.0))))
-            for name in {*learned, *turns}
-        }
+                turns[name] = turns.get(name, 0.0) + weight * turn
+        return {name: learned.get(name, 1.0) * math.exp(turns.get(name, 0.0)) for name in {*learned, *turns}}
 
     def apply(self, query: FloatArray, step: InstantStep, client: str = "") -> None:
         """Take one client's step."""
         trace = self._traces.get(client)
         if trace is None:
+            self._make_room()
             trace = self._traces[client] = _Trace(LoraAdapter(self._dim, rank=RANK, alpha=RANK, seed=_SEED))
         micro = trace.micro
         micro.backward(query, step.in_vector)
@@ -107,4 +105,17 @@ class InstantLoop:
         for name, slope in step.in_weights.items():
             turn = trace.turns.get(name, 0.0) - WEIGHT_RATE * slope
             trace.turns[name] = max(-MOST_TURN, min(MOST_TURN, turn))
+        trace.steps += 1
         self.steps += 1
+
+    def _weighted(self) -> list[tuple[float, _Trace]]:
+        """The believed clients' shares, each with its weight: their mean by credit, so that together they keep within
+        the bounds of one."""
+        credits = {client: self._credit(client) for client in self._traces}
+        total = max(1.0, sum(credits.values()))
+        return [(credits[client] / total, trace) for client, trace in self._traces.items() if credits[client] > 0]
+
+    def _make_room(self) -> None:
+        """Let go of the client that has said least, the older of two, when there are too many."""
+        if len(self._traces) >= MOST_CLIENTS:
+            del self._traces[min(self._traces, key=lambda client: self._traces[client].steps)]

@@ -130,7 +130,7 @@ class SonaEngine:
             self._catch_up()
             vector = trajectory.vector
             agreed = agreement_of(trajectory, cast)
-            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown, agreed)
+            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown, agreed, feedback.client)
             said = Said(
                 self._seen + 1,
                 request_id,

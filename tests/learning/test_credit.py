@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.credit import Credit, Witness, agreement
+from ruvllm_mcp.learning.credit import Credit, Credits, Witness, agreement
 
 
 def test_a_client_never_heard_is_believed() -> None:
@@ -55,3 +55,48 @@ def test_agreement_is_the_area_under_the_curve() -> None:
     assert agreement(scores, right) == pytest.approx(expected)
     assert agreement([1, 2], [True, True]) is None
     assert agreement([], []) is None
+
+
+HOSTILE, HONEST = Witness(0.1, 0.0, 0.2), Witness(0.9, 0.2, 0.1)
+
+
+def test_a_new_name_for_every_lie_is_soon_not_believed_and_hurts_no_known_client() -> None:
+    credits = Credits()
+    for _ in range(10):
+        credits.hear("honest", HONEST)
+    assert credits.share("somebody new") == 1.0
+    for number in range(100):
+        credits.hear(f"liar {number}", HOSTILE)
+    assert credits.share("liar 99") == credits.share("liar 1000") == 0.0
+    assert credits.share("honest") == 1.0
+
+
+def test_many_new_names_count_as_one_voice() -> None:
+    credits = Credits()
+    for _ in range(10):
+        credits.hear("honest", HONEST)
+    liars = {f"liar {number}": -1.0 for number in range(100)}
+    assert credits.settled({"honest": 1.0, **liars}) == pytest.approx(0.0)
+    assert credits.settled({"honest": 1.0}) == 1.0
+    assert credits.settled(liars) == pytest.approx(-1.0)
+
+
+def test_who_is_not_believed_takes_nothing_from_who_is() -> None:
+    credits = Credits()
+    for _ in range(40):
+        credits.hear("honest", HONEST)
+        credits.hear("liar", HOSTILE)
+    assert credits.settled({"honest": 1.0, "liar": -1.0}) == 1.0
+
+
+def test_blame_alone_wears_off_and_praise_gives_it_weight() -> None:
+    credits = Credits()
+    for _ in range(10):
+        credits.count("critic", [-1.0, -0.5])
+    assert credits.settled({"critic": -1.0}) == -1.0
+    for _ in range(990):
+        credits.count("critic", [-1.0])
+    assert credits.settled({"critic": -1.0}) == pytest.approx(-0.01)
+    for _ in range(99):
+        credits.count("critic", [1.0, -0.5])
+    assert credits.settled({"critic": -1.0}) == -1.0

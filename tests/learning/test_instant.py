@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.instant import MOST_MOVE, MOST_TURN, InstantLoop, InstantStep, step_of
+from ruvllm_mcp.learning.instant import MOST_CLIENTS, MOST_MOVE, MOST_TURN, InstantLoop, InstantStep, step_of
 
 from .conftest import DIM, unit
 from .test_objective import in_float64, row
@@ -55,3 +55,23 @@ def test_the_same_steps_give_the_same_state() -> None:
             loop.apply(unit(1, 2, 3), step)
     assert np.array_equal(loops[0].move(unit(1)), loops[1].move(unit(1)))
     assert loops[0].weights({}) == loops[1].weights({})
+
+
+def test_many_clients_together_keep_within_the_bounds_of_one() -> None:
+    loop = InstantLoop(DIM)
+    step = InstantStep(unit(0, -1), {"dense": -2.0})
+    for client in range(MOST_CLIENTS + 10):
+        for _ in range(60):
+            loop.apply(unit(1), step, str(client))
+    assert np.linalg.norm(loop.move(unit(1))) <= MOST_MOVE * 1.001
+    assert loop.weights({})["dense"] <= np.exp(MOST_TURN) * 1.001
+
+
+def test_the_clients_that_said_least_make_room() -> None:
+    loop, alone = InstantLoop(DIM, lambda client: float(client == "known")), InstantLoop(DIM)
+    for one in (loop, alone):
+        for _ in range(3):
+            one.apply(unit(1), InstantStep(unit(0, -1), {"dense": -2.0}), "known")
+    for stranger in range(2 * MOST_CLIENTS):
+        loop.apply(unit(1), InstantStep(unit(0, 1), {"dense": 1.0}), str(stranger))
+    assert np.array_equal(loop.move(unit(1)), alone.move(unit(1)))
