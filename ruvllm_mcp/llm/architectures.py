@@ -34,7 +34,8 @@ LIMITS = {
 @dataclass(frozen=True)
 class Architecture:
     """The numbers of a decoder. `window` is how many positions a token sees, its own included; 0: all. `context` is the
-    greatest number of positions. Raises ModelError for numbers that no model has."""
+    greatest number of positions that it is run for, `most` that it was made for. Raises ModelError for numbers that no
+    model has."""
 
     name: str
     layers: int
@@ -45,6 +46,7 @@ class Architecture:
     inner: int
     vocabulary: int
     context: int
+    most: int
     window: int
     epsilon: float
     rope: Rope
@@ -133,15 +135,7 @@ def from_config(config: Mapping[str, Any], context: int | None = None) -> Archit
     width, heads = whole("hidden_size"), whole("num_attention_heads")
     head_dim = whole("head_dim", width // max(heads, 1))
     most = whole("max_position_embeddings", 2048)
-    scaling: dict[str, Any] = {}
-    for key in ("rope_scaling", "rope_parameters"):
-        found = config.get(key) or {}
-        if not isinstance(found, dict):
-            raise _wrong(key, found, "a table")
-        scaling |= found
-    scaling.setdefault("original_max_position_embeddings", whole("original_max_position_embeddings", most))
-    if kind == "phi3" and (scaling.get("rope_type") or scaling.get("type")) in ("su", "yarn"):
-        scaling["rope_type"] = "longrope"  # what early files of Phi-3 call it
+    scaling = config_scaling(config)
     share = _number(scaling.get("partial_rotary_factor", config.get("partial_rotary_factor")), 1.0)
     return _built(
         HF_NAMES[kind],
@@ -163,18 +157,34 @@ def from_config(config: Mapping[str, Any], context: int | None = None) -> Archit
     )
 
 
+def config_scaling(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rotary positions of a `config.json` as `rope.scaled` takes them, written by transformers 4 or 5."""
+    scaling: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        found = config.get(key) or {}
+        if not isinstance(found, dict):
+            raise _wrong(key, found, "a table")
+        scaling |= found
+    most = config.get("max_position_embeddings")
+    scaling.setdefault("original_max_position_embeddings", config.get("original_max_position_embeddings") or most)
+    scaling["rope_type"] = scaling.get("rope_type") or scaling.get("type") or "default"
+    if config["model_type"] == "phi3" and scaling["rope_type"] in ("su", "yarn"):
+        scaling["rope_type"] = "longrope"  # what early files of Phi-3 call it
+    return scaling
+
+
 def _built(
     name: str, numbers: Mapping[str, Any], rope: Rope, scaling: Mapping[str, Any], most: int, context: int | None
 ) -> Architecture:
     """All numbers checked, then the rotary positions scaled for as many positions as are asked for: LongRoPE takes its
     short factors, and the positions these are for, unless more are asked for."""
-    is_long = (scaling.get("rope_type") or scaling.get("type")) == "longrope"
+    is_long = scaling.get("rope_type") == "longrope"
     usual = min(most, int(_number(scaling.get("original_max_position_embeddings"), most))) if is_long else most
     wanted = usual if context is None else context
     if not 1 <= wanted <= most:
         raise ModelError(f"A context of {wanted} is not to be had.", f"The model has 1 to {most} positions.")
-    plain = Architecture(name=name, context=wanted, rope=rope, **numbers)
-    return Architecture(name=name, context=wanted, rope=scaled(plain.rope, scaling, wanted, most), **numbers)
+    plain = Architecture(name=name, context=wanted, most=most, rope=rope, **numbers)
+    return Architecture(name=name, context=wanted, most=most, rope=scaled(plain.rope, scaling, wanted, most), **numbers)
 
 
 def _window(config: Mapping[str, Any]) -> int:

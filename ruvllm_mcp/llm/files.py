@@ -66,12 +66,14 @@ class Weight:
 @dataclass(frozen=True)
 class Checkpoint:
     """A model as its files hold it. `source` is the open GGUF file, or the folder with `config.json` and the like;
-    `weights` are by their GGUF names, without `output.weight` where it is the token embedding."""
+    `weights` are by their GGUF names, without `output.weight` where it is the token embedding; `stored` are the same
+    with fused ones whole, as in the file."""
 
     path: Path
     source: GgufFile | Path
     architecture: Architecture
     weights: Mapping[str, Weight]
+    stored: Mapping[str, Weight]
 
     @property
     def parameters(self) -> int:
@@ -94,17 +96,17 @@ def open_checkpoint(path: str | os.PathLike[str], context: int | None = None) ->
     source: GgufFile | Path
     try:
         if place.is_dir():
-            source, architecture, weights = place, *_folder(place, context)
+            source, architecture, stored = place, *_folder(place, context)
         else:
             source = GgufFile(place)
             architecture = from_gguf(source, context)
-            weights = {name: _weight(source, name) for name in source.tensors if name not in ROPE_TENSORS}
-        split = dict(_split(weights, architecture))
-        _check(split, architecture)
+            stored = {name: _weight(source, name) for name in source.tensors if name not in ROPE_TENSORS}
+        weights = dict(_split(stored, architecture))
+        _check(weights, architecture)
     except ModelError as error:
         told = error.message if str(place) in error.message else f"{place}: {error.message}"
         raise ModelError(told, error.hint) from None
-    return Checkpoint(place, source, architecture, split)
+    return Checkpoint(place, source, architecture, weights, stored)
 
 
 def read_json(path: Path, limit: int) -> dict[str, Any]:

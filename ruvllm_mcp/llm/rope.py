@@ -30,13 +30,13 @@ class Rope:
 
 
 def scaled(rope: Rope, scaling: Mapping[str, Any], context: int, most: int) -> Rope:
-    """`rope` stretched as a config.json of Hugging Face says: `scaling` is its `rope_parameters` or `rope_scaling`.
+    """`rope` stretched as a config.json of Hugging Face says: `scaling` is its `rope_parameters`.
 
     Its kind may also be `given`, with `factors`. `context` is how many positions will be used and `most` how many the
     file says there are: LongRoPE has factors for contexts up to the original one and others beyond. Raises ModelError
     for a kind of scaling that is not known.
     """
-    kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    kind = scaling.get("rope_type", "default")
     pairs = rope.dims // 2
     if kind == "default":
         return rope

@@ -39,9 +39,9 @@ HYPERPARAMETERS: dict[str, Any] = {
 KEYS = KV_HEADS * HEAD
 
 
-def gguf_shapes(name: str) -> dict[str, tuple[int, ...]]:
+def gguf_shapes(name: str, vocabulary: int = VOCABULARY) -> dict[str, tuple[int, ...]]:
     """The tensors of a GGUF file of that architecture."""
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (VOCABULARY, WIDTH), "output_norm.weight": (WIDTH,)}
+    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (vocabulary, WIDTH), "output_norm.weight": (WIDTH,)}
     for i in range(LAYERS):
         layer: dict[str, tuple[int, ...]] = {
             "attn_norm.weight": (WIDTH,),
@@ -112,7 +112,7 @@ def write_folder(folder: Path, kind: str = "llama", *, drop: str = "", more: Any
     folder.mkdir(exist_ok=True)
     config = {"model_type": kind, **CONFIG, **changes}
     (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
-    arrays = values(gguf_shapes("llama" if kind == "mistral" else kind))
+    arrays = values(gguf_shapes("llama" if kind == "mistral" else kind, config["vocab_size"]))
     named = {hf_name(name, fused=kind == "phi3"): array for name, array in arrays.items()} | (more or {})
     named.pop(drop, None)
     safetensors.save(folder / "model.safetensors", named)
