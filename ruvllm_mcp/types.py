@@ -281,6 +281,7 @@ class StateReport(Record):
 @dataclass(frozen=True)
 class Stats(Record):
     """What an engine holds and has done. `bytes_per_memory`: mean size of text, index terms, vectors and token bits;
+    `unembedded`: memories that this embedder has not seen yet, found by their words until the background has done them;
     `rated_questions` are the different ones feedback was given on; `learned_version` is the version in force, 0 for
     none; `patterns` the kinds of questions it knows; `operations`: calls, errors and percentiles of each call in this
     process."""
@@ -295,6 +296,7 @@ class Stats(Record):
     namespaces: Mapping[str, int]
     store_bytes: int
     bytes_per_memory: Mapping[str, float]
+    unembedded: int
     requests: int
     feedbacks: int
     rated_questions: int

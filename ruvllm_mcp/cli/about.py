@@ -31,10 +31,13 @@ def stats(session: Session) -> None:
         "home": found.home,
         "store": output.size(found.store_bytes),
         "memories": f"{found.memories:,} in {len(found.namespaces):,} namespaces",
+        "a memory takes": ", ".join(
+            f"{output.size(mean)} {name.replace('_', ' ')}" for name, mean in found.bytes_per_memory.items()
+        ),
         "links": f"{found.links:,}",
         "searches kept": f"{found.requests:,}",
         "feedback": f"{found.feedbacks:,} on {found.rated_questions:,} questions",
-        "embedder": found.embedder,
+        "embedder": found.embedder + (f" ({found.unembedded:,} memories to go)" if found.unembedded else ""),
         "instruction set": found.instruction_set,
     }
     output.fields(values)

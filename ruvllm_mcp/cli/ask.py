@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ruvllm_mcp.cli import output
-from ruvllm_mcp.cli.memory_read import origin, where_option
+from ruvllm_mcp.cli.memory_read import min_trust_option, origin, where_option
 from ruvllm_mcp.cli.session import Command, Session, current, text_from
 from ruvllm_mcp.cli.values import ids, together
+from ruvllm_mcp.types import Trust
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("question")
 @where_option
+@min_trust_option
 @click.option("--max-tokens", type=int, default=512, show_default=True, help="How long the answer may be.")
 @current
-def query(session: Session, question: str, where: Sequence[dict[str, Any]], max_tokens: int) -> None:
+def query(session: Session, question: str, where: Sequence[dict[str, Any]], min_trust: Trust, max_tokens: int) -> None:
     """Answer from memory, with sources. QUESTION `-` reads stdin."""
     text = text_from(question)
 
@@ -29,7 +31,9 @@ def query(session: Session, question: str, where: Sequence[dict[str, Any]], max_
         from ruvllm_mcp.types import GenerationConfig
 
         config = GenerationConfig(max_tokens=max_tokens)
-        return await llm.query(text, namespace=session.searched(), where=together(where), config=config)
+        return await llm.query(
+            text, namespace=session.searched(), where=together(where), min_trust=min_trust, config=config
+        )
 
     answer = session.run(work)
     if session.as_json:
@@ -48,14 +52,19 @@ def query(session: Session, question: str, where: Sequence[dict[str, Any]], max_
 @click.command(cls=Command)
 @click.argument("question")
 @where_option
+@min_trust_option
 @click.option("--max-tokens", type=int, default=1000, show_default=True, help="Budget for the packed text.")
 @current
-def context(session: Session, question: str, where: Sequence[dict[str, Any]], max_tokens: int) -> None:
+def context(
+    session: Session, question: str, where: Sequence[dict[str, Any]], min_trust: Trust, max_tokens: int
+) -> None:
     """Pack memories into a token budget. Those that fit QUESTION (`-`: stdin) best, ready to paste into a prompt."""
     text = text_from(question)
 
     async def work(llm: RuvLLM) -> Any:
-        return await llm.context(text, max_tokens, namespace=session.searched(), where=together(where))
+        return await llm.context(
+            text, max_tokens, namespace=session.searched(), where=together(where), min_trust=min_trust
+        )
 
     packed = session.run(work)
     if session.as_json:

@@ -22,6 +22,7 @@ from ruvllm_mcp.cli import (
     learn,
     memory_files,
     memory_read,
+    memory_store,
     memory_write,
     output,
     state,
@@ -43,7 +44,10 @@ for part in (
     memory_files.export,
     memory_write.link,
     memory_write.prune,
-    memory_read.namespaces,
+    memory_store.namespaces,
+    memory_store.limit,
+    memory_store.reembed,
+    memory_store.migrate,
 ):
     memory.add_command(part)
 

@@ -1,4 +1,4 @@
-"""`ruvllm memory search|get|list|namespaces`: finding and looking."""
+"""`ruvllm memory search|get|list`: finding and looking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Session, current, text_from
 from ruvllm_mcp.cli.values import condition, together
-from ruvllm_mcp.types import MemoryRecord, MemoryResult, SearchMode
+from ruvllm_mcp.types import TRUST_LEVELS, MemoryRecord, MemoryResult, SearchMode, Trust
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
@@ -25,6 +25,13 @@ where_option = click.option(
     metavar="CONDITION",
     help="Metadata must match: language=python, 'priority>=2' or a JSON filter. Repeat for more.",
 )
+min_trust_option = click.option(
+    "--min-trust",
+    type=click.Choice(TRUST_LEVELS),
+    default=TRUST_LEVELS[0],
+    show_default=True,
+    help="Leave out what is trusted less.",
+)
 
 
 @click.command(cls=Command)
@@ -38,17 +45,27 @@ where_option = click.option(
     show_default=True,
     help="All that is known, meaning alone, or words alone.",
 )
+@min_trust_option
 @click.option("--explain", is_flag=True, help="Show what each score is made of.")
 @click.option("--full", is_flag=True, help="Show whole memories, not their first lines.")
 @current
 def search(
-    session: Session, query: str, k: int, where: Sequence[dict[str, Any]], mode: SearchMode, explain: bool, full: bool
+    session: Session,
+    query: str,
+    k: int,
+    where: Sequence[dict[str, Any]],
+    mode: SearchMode,
+    min_trust: Trust,
+    explain: bool,
+    full: bool,
 ) -> None:
     """Find what fits best. QUERY `-` reads stdin."""
     text = text_from(query)
 
     async def work(llm: RuvLLM) -> Any:
-        return await llm.search_memory(text, k, namespace=session.searched(), where=together(where), mode=mode)
+        return await llm.search_memory(
+            text, k, namespace=session.searched(), where=together(where), mode=mode, min_trust=min_trust
+        )
 
     hits = session.run(work)
     if session.as_json:
@@ -67,11 +84,16 @@ def print_hit(rank: int, hit: MemoryResult, *, explain: bool = False, full: bool
     """One hit: where it is from, how good it is, its first lines."""
     place, content = origin(hit)
     head = f"{rank:>2}. {output.bold(output.shown(place))}" if place else f"{rank:>2}. {output.bold('Memory')}"
-    click.echo(f"{head}  {output.dim(f'#{hit.id}  {hit.score:.2f}')}")
+    click.echo(f"{head}  {output.dim(f'#{hit.id}  {hit.score:.2f}')}{doubt(hit.trust)}")
     if explain:
         parts = "  ".join(f"{name} {share:+.3f}" for name, share in hit.explain.items())
         click.echo(output.dim(f"    {parts}  (cosine {hit.similarity:.3f})"))
     output.excerpt(content, lines=100_000 if full else output.SHOWN_LINES)
+
+
+def doubt(trust: Trust) -> str:
+    """What to say beside a memory that no person vouches for."""
+    return {"trusted": "", "agent": output.dim("  by an agent"), "untrusted": "  UNTRUSTED"}[trust]
 
 
 def origin(memory: MemoryResult | MemoryRecord) -> tuple[str, str]:
@@ -117,6 +139,8 @@ def _print_whole(record: MemoryRecord, links: Iterable[Any]) -> None:
         "kind": record.kind,
         "namespace": record.namespace,
         "source": record.source,
+        "client": record.client,
+        "trust": record.trust,
         "metadata": metadata,
         "importance": f"{record.importance:g}",
         "written": output.when(record.updated_at),
@@ -170,21 +194,3 @@ def list_(session: Session, limit: int, cursor: str | None, everything: bool, wh
         click.echo("No memories here. `ruvllm memory namespaces` shows what is stored where.")
     elif after is not None:
         click.echo(output.dim(f"More: --cursor {after}, or --all"))
-
-
-@click.command(cls=Command)
-@current
-def namespaces(session: Session) -> None:
-    """Show every namespace and how many memories it holds."""
-
-    async def work(llm: RuvLLM) -> Any:
-        return await llm.namespaces(), llm.settings.namespace
-
-    known, own = session.run(work)
-    counts = {name: info.memories for name, info in known.items()}
-    if session.as_json:
-        output.emit_json({"namespaces": counts, "current": own})
-        return
-    for name in sorted({*counts, own}):
-        mark = output.dim("  (this project's)") if name == own else ""
-        click.echo(f"{counts.get(name, 0):>8,}  {output.shown(name)}{mark}")

@@ -10,12 +10,22 @@ import click
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Session, current, text_from
 from ruvllm_mcp.cli.values import duration, merged, pairs
+from ruvllm_mcp.types import TRUST_LEVELS, Trust
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
 
 metadata_option = click.option(
     "--metadata", "-m", type=pairs, multiple=True, metavar="KEY=VALUE", help="A field, or a JSON object. Repeatable."
+)
+
+
+trust_option = click.option(
+    "--trust",
+    type=click.Choice(TRUST_LEVELS),
+    default="trusted",
+    show_default=True,
+    help="How far its text may be relied on. What agents write through MCP is 'agent'.",
 )
 
 
@@ -26,6 +36,7 @@ metadata_option = click.option(
 @click.option("--importance", type=float, default=0.5, show_default=True, help="From 0 to 1.")
 @click.option("--ttl", type=duration, metavar="DURATION", help="Forget it after 12h, 30d, …")
 @click.option("--source", default="", help="Where it is from.")
+@trust_option
 @current
 def add(
     session: Session,
@@ -35,6 +46,7 @@ def add(
     importance: float,
     ttl: float | None,
     source: str,
+    trust: Trust,
 ) -> None:
     """Remember a text. TEXT `-` reads stdin."""
     content, namespace = text_from(text), session.written()
@@ -49,6 +61,7 @@ def add(
             ttl=ttl,
             source=source,
             client="shell",
+            trust=trust,
         )
         return added, namespace or llm.settings.namespace
 
@@ -79,6 +92,7 @@ def add(
 @click.option("--kind", help="What it is.")
 @click.option("--importance", type=float, help="From 0 to 1.")
 @click.option("--ttl", type=duration, metavar="DURATION", help="Forget it after 12h, 30d, … from now.")
+@click.option("--trust", type=click.Choice(TRUST_LEVELS), help="How far its text may be relied on.")
 @current
 def update(
     session: Session,
@@ -88,14 +102,15 @@ def update(
     kind: str | None,
     importance: float | None,
     ttl: float | None,
+    trust: Trust | None,
 ) -> None:
     """Change a memory: its TEXT (`-`: stdin), or what is named. Metadata fields are added to those it has."""
-    changes: dict[str, Any] = {"kind": kind, "importance": importance, "ttl": ttl}
+    changes: dict[str, Any] = {"kind": kind, "importance": importance, "ttl": ttl, "trust": trust}
     changes = {name: value for name, value in changes.items() if value is not None}
     if text is not None:
         changes["content"] = text_from(text)
     if not changes and not metadata:
-        raise click.UsageError("Nothing to change: give TEXT, --metadata, --kind, --importance or --ttl.")
+        raise click.UsageError("Nothing to change: give TEXT, --metadata, --kind, --importance, --ttl or --trust.")
 
     async def work(llm: RuvLLM) -> Any:
         if metadata:

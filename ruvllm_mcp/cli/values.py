@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_557_600}
+_SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_SIZE = re.compile(r"(?:(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]b)?|none)\Z", re.ASCII)
+NO_LIMIT = -1
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhdwy]?)\Z", re.ASCII)
 _CONDITION = re.compile(r"([^=<>!\s]+)\s*(!=|>=|<=|=|>|<)(.*)\Z", re.DOTALL)
 _OPERATORS = {"!=": "$ne", ">=": "$gte", "<=": "$lte", ">": "$gt", "<": "$lt"}
@@ -21,6 +24,14 @@ def duration(text: str) -> float:
     if match is None:
         raise click.BadParameter(f"{text!r} is no duration: try 90s, 15m, 12h, 30d or 1y.")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def at_most(text: str) -> int:
+    """`5000`, `10kB`, `2.5MB`, `1GB` to a number; `none` to NO_LIMIT."""
+    match = _SIZE.match(text.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no limit: try 5000, 10MB or none.")
+    return NO_LIMIT if match[1] is None else round(float(match[1]) * _SIZES[match[2] or ""])
 
 
 def ids(text: str) -> tuple[int, ...]:

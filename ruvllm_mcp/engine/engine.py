@@ -212,6 +212,10 @@ class RuvLLM(LearningCalls):
         """Every namespace by name: what it holds and may hold."""
         return await self._run("namespaces", lambda parts: parts.memory.namespaces())
 
+    async def reembed(self, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Embed now what another embedder wrote, instead of waiting for the background; returns how many memories."""
+        return await self._run("reembed", lambda parts: parts.memory.reembed(progress))
+
     async def configure_namespace(self, namespace: str, **changes: Any) -> NamespaceInfo:
         """Change a namespace's `max_memories`, `max_bytes` (None: the settings' limit) or `token_bits`."""
         return await self._run("configure_namespace", lambda parts: parts.memory.configure(namespace, **changes))

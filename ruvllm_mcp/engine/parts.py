@@ -172,6 +172,7 @@ class Parts:
             namespaces=stored["namespaces"],
             store_bytes=stored["bytes"],
             bytes_per_memory=stored["bytes_per_memory"],
+            unembedded=stored["unembedded"],
             requests=learned["trajectories"],
             feedbacks=learned["feedback"],
             rated_questions=learned["rated_questions"],

@@ -16,8 +16,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from ruvllm_mcp.types import MemoryRecord, MemoryResult
+from ruvllm_mcp.types import MemoryRecord, MemoryResult, Trust
 
+OWN_TRUST: Trust = "agent"  # what a model writes is trusted no further, whatever it says of itself
 SEARCH_CHARACTERS = 24_000
 PAGE_CHARACTERS = 20_000
 
@@ -54,6 +55,7 @@ class Hit(TypedDict):
     namespace: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
     source: NotRequired[str]
+    trust: NotRequired[str]
 
 
 class SearchReply(TypedDict):
@@ -75,6 +77,7 @@ class AboutReply(TypedDict):
     namespace: str
     kind: str
     importance: float
+    trust: str
     metadata: NotRequired[dict[str, Any]]
     source: NotRequired[str]
     client: NotRequired[str]
@@ -178,6 +181,8 @@ def hit(result: MemoryResult, home_namespace: str, limit: int) -> Hit:
         shown["metadata"] = dict(result.metadata)
     if result.source:
         shown["source"] = result.source
+    if result.trust != OWN_TRUST:
+        shown["trust"] = result.trust
     return shown
 
 
@@ -188,6 +193,7 @@ def about(record: MemoryRecord) -> AboutReply:
         "namespace": record.namespace,
         "kind": record.kind,
         "importance": round(record.importance, 3),
+        "trust": record.trust,
         "created": when(record.created_at),
     }
     if record.metadata:

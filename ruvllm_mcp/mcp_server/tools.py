@@ -23,13 +23,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from ruvllm_mcp.engine.engine import RuvLLM
 from ruvllm_mcp.errors import NotFoundError, RuvLLMError
 from ruvllm_mcp.mcp_server.replies import Reply
-from ruvllm_mcp.types import Trust
 
 logger = logging.getLogger(__name__)
 
 # The largest whole number that every JSON client keeps exact.
 LARGEST_ID = 2**53 - 1
-OWN_TRUST: Trust = "agent"  # what a model writes is trusted no further, whatever it says of itself
 SHOWN_PROBLEMS = 5
 SHOWN_CHARACTERS = 1_000
 _SHOWN = reprlib.Repr()

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
-from ruvllm_mcp.mcp_server.replies import Reply
-from ruvllm_mcp.mcp_server.tools import OWN_TRUST, Arguments, Call, Content, Ids, Number, Question, ToolSpec
+from ruvllm_mcp.mcp_server.replies import OWN_TRUST, Reply
+from ruvllm_mcp.mcp_server.tools import Arguments, Call, Content, Ids, Number, Question, ToolSpec
 from ruvllm_mcp.mcp_server.tools_memory import FEEDBACK_HINT, SHOWN_NAMESPACES, Scope, Where, nothing_found
 from ruvllm_mcp.types import GenerationConfig
 

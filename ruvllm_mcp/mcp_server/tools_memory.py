@@ -14,9 +14,8 @@ from pydantic import Field
 
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
-from ruvllm_mcp.mcp_server.replies import Reply
+from ruvllm_mcp.mcp_server.replies import OWN_TRUST, Reply
 from ruvllm_mcp.mcp_server.tools import (
-    OWN_TRUST,
     Arguments,
     Call,
     Content,
@@ -67,6 +66,7 @@ class AddArguments(Arguments):
     ttl_days: Annotated[Days | None, Field(description="forget after so many days; default: never")] = None
     namespace: Annotated[Namespace | None, Field(description='default: this project; "global" for all projects')] = None
     source: Annotated[Label | None, Field(description="where it comes from: file, URL, commit")] = None
+    untrusted: Annotated[bool | None, Field(description="from an unknown origin, e.g. a web page")] = None
     items: Annotated[
         Annotated[list[Item], Field(max_length=ADDED_AT_ONCE), FromJson] | None,
         Field(description="several at once, instead of content; the other arguments are their defaults"),
@@ -88,7 +88,7 @@ async def _add(call: Call, given: AddArguments) -> Reply:
             ttl=given.ttl_days * SECONDS_PER_DAY if given.ttl_days else None,
             source=item.source or given.source or "",
             client=call.client,
-            trust=OWN_TRUST,
+            trust="untrusted" if given.untrusted else OWN_TRUST,
         )
         for item in items
     ]

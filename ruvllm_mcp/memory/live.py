@@ -23,7 +23,7 @@ from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.native.lib import nogil_ffi
 
 log = logging.getLogger(__name__)
-EMBED_AT_ONCE = 64
+EMBED_AT_ONCE = 64  # within a search; more of them behind it
 SAVE_AT = 5_000
 DEAD_SHARE = 0.3
 
@@ -38,6 +38,7 @@ class LiveReplica:
         self._replica: Replica | None = None
         self._saved_rows = 0
         self._builder: threading.Thread | None = None
+        self._reembedding = upkeep.Reembedding(store, folder, embedder)
         self._cancel = nogil_ffi.new("int *", 0)
 
     def current(self) -> Replica:
@@ -48,8 +49,10 @@ class LiveReplica:
             replica = self._replica = self._opened()
         if self._store.sequence() != replica.seq:
             self._follow(replica)
-            if replica.unembedded and upkeep.reembed(self._store, self._embedder(), EMBED_AT_ONCE):
+            if 0 < replica.unembedded <= EMBED_AT_ONCE and upkeep.reembed(self._store, self._embedder(), EMBED_AT_ONCE):
                 self._follow(replica)
+        if replica.unembedded > EMBED_AT_ONCE:
+            self._reembedding.start()
         if self._is_build_due(replica) and (self._builder is None or not self._builder.is_alive()):
             self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
             self._builder.start()
@@ -122,6 +125,7 @@ class LiveReplica:
     def close(self) -> None:
         """Stops building; saves the replica if reading it again from the store would be slow."""
         self._cancel[0] = 1
+        self._reembedding.close()
         if self._builder is not None:
             self._builder.join()
         with self.lock:

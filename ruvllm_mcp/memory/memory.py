@@ -173,10 +173,16 @@ class Memory:
         with self._live.lock:
             self._live.current()
 
-    def reembed(self) -> int:
-        """Embeds every memory that this embedder has not seen (another one wrote them); returns how many. A search
-        does it for the first few by itself; until then the others are found by their words only."""
-        return upkeep.reembed(self._store, self.embedder)
+    def reembed(self, progress: drafting.Progress | None = None) -> int:
+        """Embeds every memory that this embedder has not seen (another one wrote them); returns how many. Searches see
+        to it by themselves, in the background; until then such memories are found by their words only. `progress` is
+        called with how many are done and of how many; what it raises ends the call, what is done stays."""
+        return upkeep.reembed(self._store, self.embedder, progress=progress, total=self.unembedded())
+
+    def unembedded(self) -> int:
+        """How many memories this embedder has not seen yet."""
+        with self._live.lock:
+            return self._live.current().unembedded
 
     def context(self, query: str, max_tokens: int, k: int = 50, **search: Any) -> tuple[packing.Packed, Found]:
         """The best memories packed into at most `max_tokens` of the embedder's tokens, without repetition; `search`
@@ -342,7 +348,7 @@ class Memory:
     def stats(self) -> dict[str, Any]:
         """Counts and bytes of the store."""
         counts = {name: info.memories for name, info in self.namespaces().items()}
-        return {**self._store.stats(), "namespaces": counts}
+        return {**self._store.stats(), "namespaces": counts, "unembedded": self.unembedded()}
 
     def export_jsonl(self, path: Path, *, namespaces: Sequence[str] | None = None) -> int:
         """Writes every unexpired memory to a JSON Lines file; returns how many."""

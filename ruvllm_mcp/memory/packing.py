@@ -80,8 +80,9 @@ def _render(hits: Sequence[MemoryResult]) -> str:
 
 
 def _passage(hit: MemoryResult) -> str:
+    doubt = " untrusted" if hit.trust == "untrusted" else ""
     origin = f" {hit.source}" if hit.source else ""
-    return f"[{hit.id}]{origin}\n{hit.content}"
+    return f"[{hit.id}{doubt}]{origin}\n{hit.content}"
 
 
 def _cut(text: str, max_tokens: int, count_tokens: Callable[[str], int]) -> str:

@@ -59,7 +59,10 @@ def test_where_filters_and_namespaces(shell: Shell) -> None:
     assert found("-n", "*", "-w", "priority>=3") == ["Beta test."]
     assert found("-n", "*", "--where", '{"priority": {"$in": [1, 2]}}') == ["Alpha test."]
     assert found("-n", "*", "-w", "priority>0", "-w", "priority!=5") == ["Alpha test."]
-    assert shell("memory", "namespaces", "--json").json == {"namespaces": {"other": 1, "shop": 1}, "current": "shop"}
+    listed = shell("memory", "namespaces", "--json").json
+    held = {name: (info["memories"], info["bytes"]) for name, info in listed["namespaces"].items()}
+    assert held == {"other": (1, 24), "shop": (1, 25)}
+    assert listed["current"] == "shop"
     assert "this project's" in shell("memory", "namespaces").out
 
 

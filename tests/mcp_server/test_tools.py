@@ -217,3 +217,17 @@ async def test_the_client_is_kept_as_provenance(connect: Connect) -> None:
     async with connect(client_info=Implementation(name="editor\n", version="9")) as client:
         (entry,) = (await called(client, "memory_add", content="who said so"))["memories"]
         assert (await called(client, "memory_get", id=entry["id"]))["client"] == "editor 9"
+
+
+async def test_what_a_model_writes_or_changes_is_trusted_no_further_than_an_agent(connect: Connect) -> None:
+    async with connect() as client:
+        own = (await called(client, "memory_add", content="Written by a model."))["memories"][0]["id"]
+        page = (await called(client, "memory_add", content="From a web page.", untrusted=True))["memories"][0]["id"]
+        assert (await called(client, "memory_get", id=own))["trust"] == "agent"
+        found = await called(client, "memory_search", query="web page")
+        assert {hit["id"]: hit.get("trust") for hit in found["memories"]} == {own: None, page: "untrusted"}
+        for tool in ("memory_add", "memory_update"):
+            refused = await client.call_tool(tool, {"id": own, "content": "x", "trust": "trusted"})
+            assert refused.is_error
+        changed = await called(client, "memory_update", id=page, content="From a web page, rewritten.")
+        assert changed["trust"] == "untrusted"
