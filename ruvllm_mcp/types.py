@@ -243,6 +243,21 @@ class GenerationConfig(Record):
 
 
 @dataclass(frozen=True)
+class TokenScore(Record):
+    """A written token's text, the natural logarithm of the probability the model itself gave it, and the likeliest
+    tokens there with theirs, best first."""
+
+    text: str
+    logprob: float
+    likeliest: tuple[tuple[str, float], ...]
+
+
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+"""Why an answer ended: it was complete or a stop text came; `max_tokens` were written; the model can read no more; it
+was cancelled."""
+
+
+@dataclass(frozen=True)
 class QueryResponse(Record):
     """An answer with the memories it rests on. `confidence` in [0, 1]; `request_id` is what `feedback` takes;
     `context_size` is the tokens of memory that were given to the backend; `cost` is in US dollars."""

@@ -63,6 +63,11 @@ class Cache:
     def __len__(self) -> int:
         return int(nogil.rv_llm_cache_length(self.handle))
 
+    @property
+    def bytes(self) -> int:
+        """What the filled positions take."""
+        return int(nogil.rv_llm_cache_bytes(self.handle, len(self)))
+
     def truncate(self, length: int) -> None:
         """Forgets all positions from `length` on."""
         nogil.rv_llm_cache_truncate(self.handle, max(length, 0))
