@@ -5,6 +5,9 @@
 #include <string.h>
 
 extern const rv_llm_kernels rv_llm_scalar;
+#if defined(__x86_64__)
+extern const rv_llm_kernels rv_llm_avx2;
+#endif
 
 static void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
     if (over->quantize) to->quantize = over->quantize;
@@ -18,8 +21,13 @@ static void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
     memcpy(to->panel, over->panel, sizeof to->panel);
 }
 
+/* AVX-512 without VNNI multiplies bytes no better than AVX2 does. */
 rv_llm_kernels rv_llm_kernels_in_use(void) {
     rv_llm_kernels kernels = rv_llm_scalar;
-    (void)lay;
+    const char *name = rv_in_use();
+#if defined(__x86_64__)
+    if (!strcmp(name, "avx2") || !strcmp(name, "avx512")) lay(&kernels, &rv_llm_avx2);
+#endif
+    (void)name;
     return kernels;
 }

@@ -1,0 +1,102 @@
+/* AVX2 with FMA and F16C: eight rows a vector. Signed bytes are multiplied as |w| * (x with w's sign), so that pairs fit int16;
+ * unsigned codes are small enough for sums of several pairs to fit. */
+#if defined(__x86_64__)
+#include "../rv_target.h"
+#include "rv_llm_blocks.h"
+#include "rv_llm_kernels.h"
+#include <immintrin.h>
+
+RV_TARGET_BEGIN("avx2,fma,f16c")
+
+typedef __m256 V;
+typedef __m256i I, D;
+enum { V_LANES = 8, TILE_TOKENS = 3 };
+
+static inline float half(const uint8_t *p) { return _cvtsh_ss(rv_u16_at(p)); }
+static inline V v_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline V v_load_part(const float *p, size_t n) {
+    const I first = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_maskload_ps(p, first);
+}
+static inline V v_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)); }
+static inline V v_load_bf16(const uint16_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
+}
+static inline void v_store(float *p, V v) { _mm256_storeu_ps(p, v); }
+static inline V v_set(float x) { return _mm256_set1_ps(x); }
+static inline V v_add(V a, V b) { return _mm256_add_ps(a, b); }
+static inline V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
+static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
+static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_round(V v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline float v_sum(V v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float v_greatest(V v) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float w_sum(__m256 v) { return v_sum(v); }
+
+static inline I i_load(const void *p) { return _mm256_loadu_si256(p); }
+static inline I i_set(int32_t x) { return _mm256_set1_epi32(x); }
+static inline I i_ones(void) { return _mm256_set1_epi16(1); }
+static inline I i_add(I a, I b) { return _mm256_add_epi32(a, b); }
+static inline I i_sub(I a, I b) { return _mm256_sub_epi32(a, b); }
+static inline V i_float(I v) { return _mm256_cvtepi32_ps(v); }
+static inline I i_pairs(I a, I b) { return _mm256_madd_epi16(a, b); }
+static inline I i_spread(const void *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+static inline void i_store_bytes(int8_t *p, V v) {
+    const I whole = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
+}
+
+static inline D d_zero(void) { return _mm256_setzero_si256(); }
+static inline D d_add(D sum, I codes, I x) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x)); }
+static inline I d_scaled(D sum, I scales) { return _mm256_madd_epi16(sum, scales); }
+
+static inline I i_start(const int16_t *sums) {
+    (void)sums;
+    return _mm256_setzero_si256();
+}
+static inline I i_weights(const void *p) { return i_load(p); }
+static inline __m256i dot_unsigned(__m256i codes, __m256i x) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1));
+}
+static inline __m256i dot_signed(__m256i weights, __m256i x) {
+    return dot_unsigned(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+}
+static inline __m256i dot_scaled(__m256i codes, __m256i x, __m256i scales) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
+}
+static inline I i_signed(I sum, I weights, I x) { return i_add(sum, dot_signed(weights, x)); }
+
+static void halves(const float *x, uint16_t *out, size_t n) {
+    const V most = v_set(65504);
+    for (size_t i = 0; i < n; i += V_LANES) {
+        const V v = n - i < V_LANES ? v_load_part(x + i, n - i) : v_load(x + i);
+        const V low = _mm256_max_ps(v_sub(v_set(0), most), _mm256_min_ps(most, v));
+        uint16_t some[V_LANES];
+        _mm_storeu_si128((__m128i *)some, _mm256_cvtps_ph(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        memcpy(out + i, some, (n - i < V_LANES ? n - i : V_LANES) * sizeof *out);
+    }
+}
+
+#include "rv_llm_vector.h"
+#include "rv_llm_rows_avx.h"
+
+RV_TARGET_END
+
+#include "rv_llm_vector_table.h"
+
+const rv_llm_kernels rv_llm_avx2 = RV_LLM_VECTOR_TABLE;
+#endif

@@ -1,0 +1,136 @@
+/* The language models' kernels once, over the operations an instruction set's file defines before including this:
+ *
+ *   V, V_LANES      floats: v_load v_store v_set v_add v_sub v_mul v_max, v_fma(a, b, c) = a * b + c, v_round, v_sum, v_greatest;
+ *                   v_load_f16(p): V_LANES float16 widened
+ *   I               V_LANES int32, or their 4 * V_LANES bytes: i_load, i_add, i_sub, i_float, i_zero, i_spread(p): the four bytes
+ *                   at p in every lane, i_pairs(a, b): sums of two int16 products a lane, and i_store_bytes(p, v): whole
+ *                   floats, one byte a lane
+ *   D               dot products of unsigned codes: d_zero, d_add(sum, codes, x): the fours' products added,
+ *                   d_scaled(sum, scales): times a lane's int16 scale, which stands in both halves of the lane, as I. At most
+ *                   8 products of codes below 16 may be added up, 4 below 32, 2 below 64
+ *   i_signed(sum, weights, x, start)    dot products of signed weights added; i_start(sums, n): what sums of such begin with
+ *   TILE_TOKENS     how many tokens times two vectors of rows the registers hold
+ *
+ * A panel holds PANEL rows side by side, 4 columns of each at a time:
+ *   floats      a float a row for each column
+ *   small       for each block PANEL float scales, then 8 times PANEL times 4 codes
+ *   Q4_K        PANEL d, PANEL least, 8 times PANEL scales, 8 times PANEL minima, each twice as int16, then the codes
+ *   Q6_K        PANEL d, 16 times PANEL scales twice, 8 times PANEL pairs of scales times 32, then the codes */
+#include "../rv.h"
+#include "rv_llm_internal.h"
+
+#define INLINE static inline __attribute__((always_inline))
+enum { PANEL = 2 * V_LANES, CODES = 4 * PANEL };
+enum { SMALL_PANEL = 4 * PANEL + 8 * CODES, Q4_K_PANEL = 8 * PANEL + 16 * CODES + 64 * CODES };
+enum { Q6_K_PANEL = 4 * PANEL + 24 * CODES + 64 * CODES };
+
+static void quantize(const rv_llm_activations *a, size_t token, size_t tokens, size_t col, size_t end) {
+    for (size_t t = token; t < token + tokens; t++)
+        for (size_t c = col; c < end; c += a->group) {
+            const float *x = a->x + t * a->cols + c;
+            int8_t *q = a->q + t * a->cols + c;
+            int16_t *sums = a->sums + (t * a->cols + c) / RV_SUM;
+            V top = v_set(0);
+            for (size_t i = 0; i < a->group; i += V_LANES) {
+                const V v = v_load(x + i);
+                top = v_max(top, v_max(v, v_sub(v_set(0), v)));
+            }
+            const float scale = v_greatest(top) / 127;
+            const V inverse = v_set(scale > 0 ? 1 / scale : 0);
+            a->scales[(t * a->cols + c) / a->group] = scale;
+            for (size_t i = 0; i < a->group; i += RV_SUM) {
+                V sum = v_set(0); /* of whole numbers: exact */
+                for (size_t j = 0; j < RV_SUM; j += V_LANES) {
+                    const V whole = v_round(v_mul(v_load(x + i + j), inverse));
+                    i_store_bytes(q + i + j, whole);
+                    sum = v_add(sum, whole);
+                }
+                sums[i / RV_SUM] = (int16_t)v_sum(sum);
+            }
+        }
+}
+
+/* Scores of 2 V_LANES positions of one block from `lane` on. */
+INLINE void score(const rv_llm_attention *a, const uint16_t *block, size_t lane, size_t stride, float *scores,
+                  const size_t queries) {
+    V sums[RV_LLM_QUERIES][2];
+    for (size_t t = 0; t < queries; t++) sums[t][0] = sums[t][1] = v_set(0);
+    for (size_t d = 0; d < a->head_dim; d++) {
+        const V low = v_load_f16(block + d * RV_KEY_BLOCK + lane);
+        const V high = v_load_f16(block + d * RV_KEY_BLOCK + lane + V_LANES);
+        for (size_t t = 0; t < queries; t++) {
+            const V number = v_set(a->query[t * a->query_stride + d]);
+            sums[t][0] = v_fma(number, low, sums[t][0]);
+            sums[t][1] = v_fma(number, high, sums[t][1]);
+        }
+    }
+    for (size_t t = 0; t < queries; t++) {
+        v_store(scores + t * stride + lane, sums[t][0]);
+        v_store(scores + t * stride + lane + V_LANES, sums[t][1]);
+    }
+}
+
+/* Sixteen numbers of the weighted sum of values, the last of which may be padding. */
+INLINE void mix(const rv_llm_attention *a, size_t d, size_t first, size_t end, const float *weights, size_t stride,
+                const size_t queries) {
+    enum { VECTORS = 16 / V_LANES };
+    V sums[RV_LLM_QUERIES][VECTORS];
+    for (size_t t = 0; t < queries; t++)
+        for (size_t n = 0; n < VECTORS; n++) sums[t][n] = v_set(0);
+    for (size_t p = first; p < end; p++) {
+        V value[VECTORS];
+        for (size_t n = 0; n < VECTORS; n++) value[n] = v_load_f16(a->values + p * a->value_stride + d + n * V_LANES);
+        for (size_t t = 0; t < queries; t++)
+            for (size_t n = 0; n < VECTORS; n++)
+                sums[t][n] = v_fma(v_set(weights[t * stride + p - first]), value[n], sums[t][n]);
+    }
+    for (size_t t = 0; t < queries; t++) {
+        float *out = a->out + t * a->query_stride + d, part[16];
+        const size_t left = a->head_dim - d;
+        for (size_t n = 0; n < VECTORS; n++) v_store(part + n * V_LANES, sums[t][n]);
+        memcpy(out, part, (left < 16 ? left : 16) * sizeof *out);
+    }
+}
+
+/* Positions are taken from the block of the least `first` on, so that each falls into the same lane whatever queries are together. */
+INLINE void attend_queries(const rv_llm_attention *a, const size_t queries) {
+    size_t first = a->first[0], end = a->end[0];
+    for (size_t t = 1; t < queries; t++) {
+        first = a->first[t] < first ? a->first[t] : first;
+        end = a->end[t] > end ? a->end[t] : end;
+    }
+    first = first / RV_KEY_BLOCK * RV_KEY_BLOCK;
+    const size_t stride = (end - first + RV_KEY_BLOCK - 1) / RV_KEY_BLOCK * RV_KEY_BLOCK;
+    for (size_t p = 0; p < stride; p += RV_KEY_BLOCK)
+        for (size_t lane = 0; lane < RV_KEY_BLOCK; lane += 2 * V_LANES)
+            score(a, a->keys + (first + p) * a->head_dim, lane, stride, a->scores + p, queries);
+    for (size_t t = 0; t < queries; t++) {
+        float *scores = a->scores + t * stride;
+        for (size_t p = first; p < a->first[t]; p++) scores[p - first] = -INFINITY;
+        for (size_t p = a->end[t]; p < first + stride; p++) scores[p - first] = -INFINITY;
+        rv_softmax_f32(scores, 1, scores, stride);
+    }
+    for (size_t d = 0; d < a->head_dim; d += 16) mix(a, d, first, end, a->scores, stride, queries);
+}
+
+static void attend(const rv_llm_attention *a) {
+    switch (a->queries) {
+    case 1: attend_queries(a, 1); break;
+    case 2: attend_queries(a, 2); break;
+    case 3: attend_queries(a, 3); break;
+    case 4: attend_queries(a, 4); break;
+    case 5: attend_queries(a, 5); break;
+    default: attend_queries(a, 6); break;
+    }
+}
+
+#define TOGETHER(ROW)                                                                                                  \
+    for (size_t r = 0; r < rows; r++, weights += row_bytes, out++) {                                                  \
+        if (tokens == 1) ROW(1);                                                                                       \
+        else if (tokens == 2) ROW(2);                                                                                  \
+        else if (tokens == 3) ROW(3);                                                                                  \
+        else ROW(4);                                                                                                   \
+    }
+
+#include "rv_llm_vector_floats.h"
+#include "rv_llm_vector_panels.h"
