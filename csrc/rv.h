@@ -35,6 +35,7 @@
  * Of matrices:
  *   cross_dot_f32   out[i * stride + j] = dot of row i of a with row j of b, stride >= rows_b; nothing is written between
  *   matmul_f32      out (rows x cols) = a (rows x inner) times b (inner x cols)
+ *   picked_dot_i8   out[i] = dot of row rows[i] of m (any x cols) with x, whose numbers are in [-127, 127]
  *   adc_u8          out[r] = sum over p of table[p][codes[r][p]], table (parts x 256): distances to product-quantised rows
  *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers where
  *                   the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN if there

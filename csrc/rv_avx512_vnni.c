@@ -42,6 +42,17 @@ static void many_dot_i8(const int8_t *m, const int8_t *x, int32_t *out, size_t r
     for (size_t r = 0; r < rows; r++) out[r] = less(out[r], too_great);
 }
 
+#define TERM i_add_shifted
+#define PICKED_NAME picked_shifted_dot_i8
+#include "rv_picked.h"
+
+static void picked_dot_i8(const int8_t *m, const int8_t *x, const int32_t *rows, int32_t *out, size_t count,
+                          size_t cols) {
+    const int32_t too_great = excess(x, cols);
+    picked_shifted_dot_i8(m, x, rows, out, count, cols);
+    for (size_t i = 0; i < count; i++) out[i] = less(out[i], too_great);
+}
+
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_dpbusd_epi32(sum, ones, v); }
 static inline I p_join(P high, P low) { return i_add(_mm512_slli_epi32(high, 7), low); }
@@ -51,5 +62,6 @@ static inline I p_join(P high, P low) { return i_add(_mm512_slli_epi32(high, 7),
 RV_TARGET_END
 
 const rv_table rv_avx512_vnni_table = {
-    .name = "avx512+vnni", .dot_i8 = dot_i8, .many_dot_i8 = many_dot_i8, .best_signs_i15 = best_signs_i15};
+    .name = "avx512+vnni", .dot_i8 = dot_i8, .many_dot_i8 = many_dot_i8, .picked_dot_i8 = picked_dot_i8,
+    .best_signs_i15 = best_signs_i15};
 #endif

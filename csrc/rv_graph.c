@@ -5,19 +5,46 @@
 #include "rv_heap.h"
 #include "rv_index.h"
 
-enum { CHECK_EVERY = 1024 };
+#include <math.h>
+
+enum { AT_ONCE = 64 }; /* rows scored in one call: more than 4 rows of codes are on their way from memory */
 
 static inline float similarity(const rv_codes *v, const int8_t *query, size_t row) {
     return v->scales[row] * (float)rv_dot_i8(v->codes + row * v->cols, query, v->cols);
 }
 
+/* The similarities of up to AT_ONCE rows within bounds. */
+static void similarities(const rv_codes *v, const int8_t *query, const int32_t *rows, size_t count, float *scores) {
+    int32_t dots[AT_ONCE];
+    rv_picked_dot_i8(v->codes, query, rows, dots, count, v->cols);
+    for (size_t i = 0; i < count; i++) scores[i] = v->scales[rows[i]] * (float)dots[i];
+}
+
+void rv_encode_rows(const float *vectors, size_t rows, size_t cols, int8_t *codes, float *scales) {
+    for (size_t r = 0; r < rows; r++, vectors += cols, codes += cols) {
+        float greatest = 0;
+        for (size_t c = 0; c < cols; c++) greatest = fmaxf(greatest, fabsf(vectors[c]));
+        scales[r] = greatest / 127;
+        const float steps = greatest > 1e-30f ? 127 / greatest : 0;
+        for (size_t c = 0; c < cols; c++) codes[c] = (int8_t)rintf(vectors[c] * steps);
+    }
+}
+
 size_t rv_scan_codes(const rv_codes *vectors, const int8_t *query, const uint8_t *keep, size_t first, size_t end,
                      size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel) {
     rv_heap best = {top_rows, top_scores, 0};
-    for (size_t row = first; row < end && row < vectors->rows; row++) {
-        if (cancel && row % CHECK_EVERY == 0 && *cancel) return 0;
-        if (keep && !keep[row]) continue;
-        heap_offer(&best, k, (int32_t)row, similarity(vectors, query, row));
+    if (end > vectors->rows) end = vectors->rows;
+    for (size_t row = first; row < end;) {
+        if (cancel && *cancel) return 0;
+        int32_t rows[AT_ONCE];
+        float scores[AT_ONCE];
+        size_t count = 0;
+        for (; row < end && count < AT_ONCE; row++) {
+            rows[count] = (int32_t)row;
+            count += !keep || keep[row];
+        }
+        similarities(vectors, query, rows, count, scores);
+        for (size_t i = 0; i < count; i++) heap_offer(&best, k, rows[i], scores[i]);
     }
     return heap_sort(&best);
 }
@@ -40,10 +67,17 @@ static int32_t *links_of(const rv_graph *graph, int32_t row, size_t level, size_
 
 static inline int is_row(const rv_graph *graph, int32_t row) { return row >= 0 && (size_t)row < graph->vectors.rows; }
 
-static void next_epoch(rv_scratch *scratch, size_t rows) {
-    if (++scratch->epoch) return;
-    for (size_t i = 0; i < rows; i++) scratch->visited[i] = 0;
-    scratch->epoch = 1;
+static inline int is_new(rv_scratch *scratch, int32_t row) {
+    const uint64_t bit = (uint64_t)1 << (row & 63);
+    if (scratch->visited[row >> 6] & bit) return 0;
+    scratch->visited[row >> 6] |= bit;
+    scratch->seen[scratch->seen_count++] = row;
+    return 1;
+}
+
+static void forget_visited(rv_scratch *scratch) {
+    for (size_t i = 0; i < scratch->seen_count; i++) scratch->visited[scratch->seen[i] >> 6] = 0;
+    scratch->seen_count = 0;
 }
 
 /* Walks to the row most similar to the query on one level, from `row`. */
@@ -72,9 +106,8 @@ static size_t search_level(const rv_graph *graph, rv_scratch *scratch, const int
     const rv_codes *vectors = &graph->vectors;
     rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
     rv_heap frontier = {scratch->frontier_rows, scratch->frontier_scores, 0};
-    next_epoch(scratch, vectors->rows);
     const float first = similarity(vectors, query, (size_t)start);
-    scratch->visited[start] = scratch->epoch;
+    is_new(scratch, start);
     heap_push(&frontier, start, -first);
     if (!keep || keep[start]) heap_push(&best, start, first);
     while (frontier.size && !(cancel && *cancel)) {
@@ -83,20 +116,22 @@ static size_t search_level(const rv_graph *graph, rv_scratch *scratch, const int
         heap_pop(&frontier);
         size_t count;
         const int32_t *links = links_of(graph, row, level, &count);
-        for (size_t i = 0; links && i < count && is_row(graph, links[i]); i++) {
-            __builtin_prefetch(&scratch->visited[links[i]]);
-            for (size_t at = 0; at < vectors->cols; at += 64)
-                __builtin_prefetch(vectors->codes + (size_t)links[i] * vectors->cols + at);
-        }
-        for (size_t i = 0; links && i < count && is_row(graph, links[i]); i++) {
-            if (scratch->visited[links[i]] == scratch->epoch) continue;
-            scratch->visited[links[i]] = scratch->epoch;
-            const float score = similarity(vectors, query, (size_t)links[i]);
-            if (best.size == ef && score <= best.scores[0]) continue;
-            heap_push(&frontier, links[i], -score);
-            if (!keep || keep[links[i]]) heap_offer(&best, ef, links[i], score);
+        for (size_t at = 0; links && at < count && is_row(graph, links[at]);) {
+            int32_t rows[AT_ONCE];
+            float scores[AT_ONCE];
+            size_t fresh = 0;
+            for (; at < count && fresh < AT_ONCE && is_row(graph, links[at]); at++)
+                if (is_new(scratch, links[at])) rows[fresh++] = links[at];
+            if (frontier.size && !level) __builtin_prefetch(graph->near + 2 * graph->degree * (size_t)frontier.rows[0]);
+            similarities(vectors, query, rows, fresh, scores);
+            for (size_t i = 0; i < fresh; i++) {
+                if (best.size == ef && scores[i] <= best.scores[0]) continue;
+                heap_push(&frontier, rows[i], -scores[i]);
+                if (!keep || keep[rows[i]]) heap_offer(&best, ef, rows[i], scores[i]);
+            }
         }
     }
+    forget_visited(scratch);
     return best.size;
 }
 

@@ -17,6 +17,10 @@ typedef struct {
     size_t rows, cols;
 } rv_codes;
 
+/* Makes `rows` vectors of `cols` floats into codes in [-127, 127] and scales (greatest magnitude / 127); finite, and
+ * zero codes where all are below 1e-30. */
+void rv_encode_rows(const float *vectors, size_t rows, size_t cols, int8_t *codes, float *scales);
+
 /* The best k rows by similarity with the query (cols codes, scale 1), best first, ties by lower row. */
 size_t rv_scan_codes(const rv_codes *vectors, const int8_t *query, const uint8_t *keep, size_t first, size_t end,
                      size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel);
@@ -37,11 +41,12 @@ typedef struct {
     int32_t entry; /* -1: empty */
 } rv_graph;
 
-/* What a search or an insertion works in. `visited` (rows) is zeroed once, `epoch` is the last value used in it; the
- * frontier is rows + 2 degree + 1 long, the beam `ef`. */
+/* What a search or an insertion works in. `visited` has a bit a row, in words, all 0 and left so, `seen` room for every
+ * row; the frontier is rows + 2 degree + 1 long, the beam `ef`. */
 typedef struct {
-    uint32_t *visited;
-    uint32_t epoch;
+    uint64_t *visited;
+    int32_t *seen;
+    size_t seen_count;
     int32_t *frontier_rows;
     float *frontier_scores;
     int32_t *beam_rows;

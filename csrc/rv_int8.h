@@ -52,3 +52,11 @@ static void many_cosine_i8(const int8_t *m, const int8_t *x, float *out, size_t 
         }
     }
 }
+
+#ifdef I_ADD_NARROW
+#define TERM I_ADD_NARROW
+#else
+#define TERM i_add_dot
+#endif
+#define PICKED_NAME picked_dot_i8
+#include "rv_picked.h"

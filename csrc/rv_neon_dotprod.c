@@ -31,6 +31,7 @@ const rv_table rv_neon_dotprod_table = {.name = "neon+dotprod",
                                         .sqdist_i8 = sqdist_i8,
                                         .dist_i8 = dist_i8,
                                         .many_dot_i8 = many_dot_i8,
+                                        .picked_dot_i8 = picked_dot_i8,
                                         .many_cosine_i8 = many_cosine_i8,
                                         .many_sqdist_i8 = many_sqdist_i8,
                                         .best_signs_i15 = best_signs_i15};

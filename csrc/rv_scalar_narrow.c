@@ -77,6 +77,11 @@ float rv_scalar_jaccard_b1(const uint8_t *a, const uint8_t *b, size_t n) {
     return either ? (float)both / (float)either : 1;
 }
 
+void rv_scalar_picked_dot_i8(const int8_t *m, const int8_t *x, const int32_t *rows, int32_t *out, size_t count,
+                             size_t cols) {
+    for (size_t i = 0; i < count; i++) out[i] = rv_scalar_dot_i8(m + (size_t)rows[i] * cols, x, cols);
+}
+
 void rv_scalar_adc_u8(const float *table, const uint8_t *codes, float *out, size_t rows, size_t parts) {
     for (size_t r = 0; r < rows; r++) {
         double sum = 0;

@@ -22,9 +22,15 @@ KeepArray = npt.NDArray[np.uint8]
 
 def quantised(vectors: FloatArray) -> tuple[CodeArray, FloatArray]:
     """int8 codes (n, d) and float32 scales (n,) of float32 rows (n, d); a zero row has scale 0."""
-    scales = np.abs(vectors).max(axis=1, initial=0.0).astype(np.float32) / np.float32(127)
-    steps = np.divide(1.0, scales, out=np.zeros_like(scales), where=scales > 0)
-    return np.rint(vectors * steps[:, None]).astype(np.int8), scales
+    rows = np.ascontiguousarray(vectors, np.float32)
+    codes, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
+    nogil.rv_encode_rows(
+        nogil_ffi.from_buffer("float[]", rows),
+        *rows.shape,
+        nogil_ffi.from_buffer("int8_t[]", codes),
+        nogil_ffi.from_buffer("float[]", scales),
+    )
+    return codes, scales
 
 
 def blur(dim: int) -> float:

@@ -70,7 +70,7 @@ class Walker:
         rows = len(graph)
         self._arrays = (graph, codes, scales)  # C holds pointers into these
         self._ef = 0
-        self._visited = np.zeros(rows, np.uint32)
+        self._visited, self._seen = np.zeros(rows // 64 + 1, np.uint64), np.empty(rows, np.int32)
         frontier = rows + 2 * graph.degree + 1
         self._frontier = (np.empty(frontier, np.int32), np.empty(frontier, np.float32))
         self.c_graph = nogil_ffi.new("rv_graph *")
@@ -82,7 +82,8 @@ class Walker:
         self.c_graph.far_at, self.c_graph.levels = _pointer("int32_t", graph.far_at), _pointer("uint8_t", graph.levels)
         self.c_graph.far_lists = len(graph.far)
         self.c_scratch = nogil_ffi.new("rv_scratch *")
-        self.c_scratch.visited = _pointer("uint32_t", self._visited)
+        self.c_scratch.visited = _pointer("uint64_t", self._visited)
+        self.c_scratch.seen = _pointer("int32_t", self._seen)
         self.c_scratch.frontier_rows = _pointer("int32_t", self._frontier[0])
         self.c_scratch.frontier_scores = _pointer("float", self._frontier[1])
         self._make_room(ef)

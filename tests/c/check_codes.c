@@ -28,6 +28,24 @@ static void check_adc(size_t rows, size_t parts) {
     expect_surroundings_untouched("adc_u8", OUT, out, rows * sizeof *out);
 }
 
+/* Any rows, in any order, again and again; and the greatest sums there can be. */
+static void check_picked(size_t count, size_t cols, bool greatest) {
+    const size_t there = 1 + count / 2;
+    int8_t *m = placed(CODES, there * cols, 1, AT_END), *x = placed(QUERY, cols, 1, AT_END);
+    int32_t *rows = placed(TABLE, count * sizeof *rows, sizeof *rows, AT_END);
+    int32_t *out = placed(OUT, count * sizeof *out, sizeof *out, AT_END);
+    for (size_t i = 0; i < there * cols; i++) m[i] = greatest ? -128 : (int8_t)random_bits();
+    for (size_t i = 0; i < cols; i++) x[i] = (int8_t)(greatest ? 127 : (int)(random_bits() % 255) - 127);
+    for (size_t i = 0; i < count; i++) rows[i] = (int32_t)(random_bits() % there);
+    set.picked_dot_i8(m, x, rows, out, count, cols);
+    for (size_t i = 0; i < count; i++) {
+        double want = 0;
+        for (size_t c = 0; c < cols; c++) want += (double)m[(size_t)rows[i] * cols + c] * x[c];
+        expect("picked_dot_i8", out[i], want, 0);
+    }
+    expect_surroundings_untouched("picked_dot_i8", OUT, out, count * sizeof *out);
+}
+
 /* The greatest sums, with the greatest numbers a query may hold where the token's bits are all set. */
 static void check_best_signs(size_t count, size_t tokens, size_t bytes, bool greatest) {
     const size_t stride = (bytes * 8 + 63) / 64 * 64;
@@ -62,6 +80,9 @@ void check_codes(void) {
     for (size_t rows = 0; rows <= 9; rows++)
         for (size_t parts = 0; parts <= 50; parts++) check_adc(rows, parts);
     report("adc_u8");
+    for (size_t count = 0; count <= 21; count++)
+        for (size_t cols = 0; cols <= 140; cols += 1 + cols / 16) check_picked(count, cols, count % 5 == 4);
+    report("picked_dot_i8");
     for (size_t bytes = 1; bytes <= RV_SIGN_DIMS / 8; bytes += 1 + bytes / 24)
         for (size_t tokens = 0; tokens <= 9; tokens++) check_best_signs(1 + tokens % 3, tokens, bytes, tokens == 5);
     report("best_signs_i15");

@@ -1,0 +1,163 @@
+"""The dense index beside its peers: recall@10 and time a query, each tuned to the same recall, in one run.
+
+    python benchmarks/vectors.py build --size 100000 [--only ours,faiss]      builds each index once, into --folder
+    python benchmarks/vectors.py compare --size 100000 [--recall 0.98]        asks them all the same questions
+
+The vectors are the `minilm` embedder's for docstrings of Python's standard library; to have more than there are, each
+is taken again with part of the difference of two others added, which keeps the shape of the cloud (cosine to the
+original about 0.9). Questions are docstrings that are not among them. The engines take turns, 25 questions at a time on
+one thread, so that whatever else the machine does meets all of them. Each is asked at rising effort (`ef` and the like)
+until it reaches the recall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import random
+import shutil
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from vector_peers import Ask, Rows, installed
+
+from ruvllm_mcp.embed import load
+
+TEXTS, QUESTIONS, SPREAD = 5_000, 500, 0.4
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+BLOCK = 25
+EFFORTS = (10, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+def docstrings() -> list[str]:
+    """The distinct docstrings of Python's standard library, shuffled."""
+    found: set[str] = set()
+    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
+        if "site-packages" in path.parts or "test" in path.parts:
+            continue
+        try:
+            nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        except (SyntaxError, ValueError):
+            continue
+        texts = (ast.get_docstring(node) for node in nodes if isinstance(node, DOCUMENTED))
+        found |= {text[:400] for text in texts if text and len(text) > 40}
+    chosen = sorted(found)
+    random.Random(1).shuffle(chosen)
+    return chosen[: TEXTS + QUESTIONS]
+
+
+def embedded(folder: Path) -> Rows:
+    """Their `minilm` vectors, made once."""
+    cached = folder / "docstrings.npy"
+    if not cached.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        texts, embed = docstrings(), load("minilm").encode
+        np.save(cached, np.concatenate([embed(texts[at : at + 64]).vectors for at in range(0, len(texts), 64)]))
+    rows: Rows = np.load(cached)
+    return rows
+
+
+def vectors(count: int, folder: Path) -> Rows:
+    base = embedded(folder)[QUESTIONS:]
+    rows = np.empty((count, base.shape[1]), np.float32)
+    generator = np.random.default_rng(2)
+    for at in range(0, count, len(base)):
+        part = base[: count - at].copy()
+        if at:
+            one, other = generator.integers(0, len(base), (2, len(part)))
+            part += np.float32(SPREAD) * (base[one] - base[other])
+        rows[at : at + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    return rows
+
+
+def exact(rows: Rows, asked: Rows, k: int = 10) -> npt.NDArray[np.int64]:
+    best_scores, best_rows = np.full((len(asked), k), -2, np.float32), np.zeros((len(asked), k), np.int64)
+    for at in range(0, len(rows), 50_000):
+        scores = np.concatenate([best_scores, asked @ rows[at : at + 50_000].T], axis=1)
+        numbers = np.broadcast_to(np.arange(at, at + scores.shape[1] - k), (len(asked), scores.shape[1] - k))
+        numbers = np.concatenate([best_rows, numbers], axis=1)
+        order = np.argpartition(-scores, k, axis=1)[:, :k]
+        best_scores, best_rows = np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
+    return best_rows
+
+
+def build(size: int, folder: Path, only: set[str]) -> None:
+    rows = vectors(size, folder)
+    for name, engine in installed().items():
+        if only and name not in only:
+            continue
+        place = folder / f"{size}" / name.replace(" ", "-")
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        start, busy = time.perf_counter(), time.process_time()
+        engine.build(rows, place)
+        busy, wall = time.process_time() - busy, time.perf_counter() - start
+        stored = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+        (place / "built.json").write_text(json.dumps({"seconds": busy, "bytes": stored / size}))
+        print(
+            f"{size:>9,}  {name:<18} built in {busy:>7.1f} s of processor time ({wall:.0f} s), "
+            f"{stored / size:>6,.0f} bytes a vector",
+            flush=True,
+        )
+
+
+def recall(found: list[object], true: npt.NDArray[np.int64]) -> float:
+    return float(np.mean([len(set(map(int, a)) & set(b.tolist())) / 10 for a, b in zip(found, true, strict=True)]))
+
+
+def effort_for(ask: Ask, asked: Rows, true: npt.NDArray[np.int64], wanted: float) -> tuple[int, float]:
+    """The least effort that reaches the recall, else the greatest, and the recall."""
+    for effort in EFFORTS:
+        reached = recall([ask(query, effort) for query in asked], true)
+        if reached >= wanted:
+            break
+    return effort, reached
+
+
+def compare(size: int, folder: Path, only: set[str], wanted: float, count: int) -> None:
+    rows, asked = vectors(size, folder), embedded(folder)[:count]
+    true = exact(rows, asked)
+    asking: dict[str, tuple[Ask, int, float]] = {}
+    for name, engine in installed().items():
+        place = folder / f"{size}" / name.replace(" ", "-")
+        if (not only or name in only) and (place / "built.json").exists():
+            ask = engine.open(rows, place)
+            asking[name] = (ask, *effort_for(ask, asked, true, wanted))
+    taken: dict[str, list[float]] = {name: [] for name in asking}
+    for block in np.array_split(asked, len(asked) // BLOCK):
+        for name, (ask, effort, _) in asking.items():
+            for query in block:
+                start = time.perf_counter()
+                ask(query, effort)
+                taken[name].append((time.perf_counter() - start) * 1e3)
+    ours = float(np.median(taken.get("ours", [np.nan])))
+    for name, (_, effort, reached) in asking.items():
+        p50, p95 = np.percentile(taken[name], [50, 95])
+        print(
+            f"{size:>9,}  {name:<18} effort {effort:>4}  recall@10 {reached:.4f}  "
+            f"{p50:>8.3f} ms p50 {p95:>8.3f} ms p95  {p50 / ours:>7.2f} times ours"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("build", "compare"))
+    parser.add_argument("--size", type=int, default=100_000)
+    parser.add_argument("--recall", type=float, default=0.98)
+    parser.add_argument("--questions", type=int, default=QUESTIONS)
+    parser.add_argument("--only", default="", help="names of engines, with commas between")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/ruvllm-vectors"))
+    given = parser.parse_args()
+    only = {name.strip() for name in given.only.split(",") if name.strip()}
+    if given.step == "build":
+        build(given.size, given.folder, only)
+    else:
+        compare(given.size, given.folder, only, given.recall, given.questions)
+
+
+if __name__ == "__main__":
+    main()
