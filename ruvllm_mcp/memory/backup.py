@@ -8,6 +8,7 @@ place.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def restore(folder: Path, source: Path) -> int:
     """Makes the store in `folder` what it was when `source` was made; returns how many memories that are."""
     if not source.is_file():
         raise InvalidInputError(f"There is no file {source}.", "Name a backup.")
-    path, incoming = folder / FILE_NAME, folder / "restore.partial"
+    path, incoming = folder / FILE_NAME, folder / f"restore.{os.getpid()}.partial"
     with translated(source):
         try:
             copy(source, incoming)
@@ -46,7 +47,7 @@ def restore(folder: Path, source: Path) -> int:
                 Connections(path).close()
             return _replace_rows(path, incoming)
         finally:
-            for leftover in folder.glob("restore.partial*"):
+            for leftover in folder.glob(f"{incoming.name}*"):
                 leftover.unlink()
 
 

@@ -161,7 +161,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def copy(source: Path, target: Path) -> None:
     """One consistent copy, however busy the source is, as the private new file `target` without a log beside it.
     StoreCorruptError when what was copied is damaged; then, as after any other error, there is no `target`."""
-    partial = target.with_name(target.name + ".partial")
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)
     create_private(partial)
     try:

@@ -6,6 +6,7 @@ from them, and `repair` does so after setting a copy of the file aside. Rows on 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _stray_files(folder: Path) -> Iterator[Symptom]:
-    for path in sorted(folder.glob("*.partial")):
+    for path in sorted(folder.glob("*.partial*")):
         yield Symptom("leftover", f"{path.name} was left by a process that was killed", True)
     for path in sorted(folder.glob("index-*.snap")):
         try:
@@ -184,7 +185,7 @@ _SPACE = ("id", "name", "max_memories", "max_bytes", "token_bits")
 
 def _salvage(path: Path) -> None:
     """A new store with every memory and namespace that can still be read; derived data is made anew from the text."""
-    rescued = path.with_name("salvage.partial")
+    rescued = path.with_name(f"salvage.{os.getpid()}.partial")
     rescued.unlink(missing_ok=True)
     fresh = Connections(rescued)
     with translated(path):

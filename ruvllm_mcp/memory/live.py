@@ -45,6 +45,7 @@ class LiveReplica:
         """The replica, after taking in every change committed so far."""
         replica = self._replica
         if replica is None:
+            upkeep.sweep(self._folder)
             upkeep.reanalyse(self._store)
             replica = self._replica = self._opened()
         if self._store.sequence() != replica.seq:

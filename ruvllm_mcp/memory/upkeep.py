@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +22,25 @@ BATCH = 1_000
 BATCH_EMBEDDED = 256
 BATCH_BEHIND = 32  # of a search's process: small, to make way soon
 PAUSE_SECONDS = 1.0
+_UNFINISHED = re.compile(r"\.([0-9]{1,18})\.partial(?:-journal|-wal|-shm)?\Z")
+
+
+def sweep(folder: Path) -> None:
+    """Removes unfinished files (`*.<process>.partial`) of processes that are gone."""
+    for path in folder.glob("*.partial*"):
+        owner = _UNFINISHED.search(path.name)
+        if owner is not None and not _is_running(int(owner[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def reanalyse(store: Store) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from pathlib import Path
@@ -120,9 +121,18 @@ def test_stray_and_damaged_files_are_cleared(home: Path, monkeypatch: pytest.Mon
     data = bytearray(path.read_bytes())
     data[100] ^= 255
     path.write_bytes(data)
-    (home / "index-abc.snap.123.partial").write_bytes(b"half")
+    (home / "index-abc.snap.partial").write_bytes(b"half")
     assert {symptom.name for symptom in doctor.examine(home)} == {"snapshot", "leftover"}
     assert doctor.repair(home) == []
+
+
+def test_opening_removes_what_dead_processes_left_unfinished(home: Path) -> None:
+    for name in ("index-abc.snap.4194999.partial", "restore.4194999.partial-wal", f"mine.{os.getpid()}.partial"):
+        (home / name).write_bytes(b"half")
+    memory = opened(home)
+    memory.search("topic1")
+    memory.close()
+    assert [path.name for path in home.glob("*.partial*")] == [f"mine.{os.getpid()}.partial"]
 
 
 @pytest.mark.parametrize("seed", range(4))
