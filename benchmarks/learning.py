@@ -32,6 +32,7 @@ from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, FloatArray, Trajectory, new_request_id
+from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.sqlite import FILE_NAME
 from ruvllm_mcp.types import NewMemory
@@ -96,7 +97,11 @@ class System:
     def opened(self) -> SonaEngine:
         self.memory.namespaces()
         return SonaEngine(
-            self.path, self.embedder.fingerprint, self.embedder.dim, self.memory.existing, self.memory.vectors
+            open_journal(self.path),
+            self.embedder.fingerprint,
+            self.embedder.dim,
+            self.memory.existing,
+            self.memory.vectors,
         )
 
     def _load(self, folder: Path, embedder: CachedEmbedder) -> None:

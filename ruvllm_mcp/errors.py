@@ -63,6 +63,18 @@ class StorageFullError(StoreError):
     """The disk is full or the folder cannot be written."""
 
 
+class StoreUnreachableError(StoreError):
+    """The store's server does not answer, or went away."""
+
+
+class StoreAccessError(StoreError):
+    """The store's server refuses us: wrong password, or no right to do this."""
+
+
+class StoreSetupError(StoreError):
+    """The store's server lacks what a store needs: the database, the pgvector extension, a new enough version."""
+
+
 class ModelError(RuvLLMError):
     """Model or weight files are missing, damaged or of an unsupported kind."""
 

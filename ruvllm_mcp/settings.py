@@ -70,9 +70,17 @@ def _embedder(value: Any) -> str:
     return value
 
 
-def _setting(read: Callable[[Any], T], default: Callable[[], T], doc: str, *, project: bool = False) -> T:
+def _store(value: Any) -> str:
+    if value != "" and (not isinstance(value, str) or not re.match(r"postgres(ql)?://.", value)):
+        raise ValueError("postgresql://USER@HOST:PORT/DATABASE, or nothing for a file in home")
+    return str(value)
+
+
+def _setting(
+    read: Callable[[Any], T], default: Callable[[], T], doc: str, *, project: bool = False, shown: bool = True
+) -> T:
     metadata = {"read": read, "doc": doc, "project": project}
-    value: T = dataclasses.field(default_factory=default, metadata=metadata)
+    value: T = dataclasses.field(default_factory=default, metadata=metadata, repr=shown)
     return value
 
 
@@ -96,6 +104,7 @@ class Settings:
     """
 
     home: Path = _setting(_home, _default_home, "folder of the store and its files")
+    store: str = _setting(_store, str, "address of a shared database; none: a file in home", shown=False)
     namespace: str = _setting(_namespace, _project_namespace, "where memories go when none is named", project=True)
     embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
     model: str = _setting(_choice(*MODELS), lambda: "extractive", "what writes answers", project=True)
@@ -110,6 +119,11 @@ class Settings:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _read(item, getattr(self, item.name), "argument"))
+
+    def shown(self) -> dict[str, Any]:
+        """Every setting in plain values, for people to see: no password among them."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {**values, "home": str(self.home), "store": _without_password(self.store)}
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -140,7 +154,8 @@ def _read(item: dataclasses.Field[Any], value: Any, where: str) -> Any:
     try:
         return item.metadata["read"](value)
     except ValueError as error:
-        raise SettingsError(f"Setting {item.name!r} ({where}) is {value!r}.", f"It takes {error}.") from None
+        given = repr(value) if item.repr else "not one"  # what is not shown may hold a password
+        raise SettingsError(f"Setting {item.name!r} ({where}) is {given}.", f"It takes {error}.") from None
 
 
 def _project_file() -> Path | None:
@@ -174,3 +189,7 @@ def _from_file(file: Path, known: Mapping[str, Any], *, whole: bool) -> dict[str
                 "Set it in the ruvllm.toml of your home folder, or in the environment.",
             )
     return {name: _read(known[name], value, str(file)) for name, value in table.items()}
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"(?i)(password=)[^&]*", r"\1***", re.sub(r"(://[^/?#:]*:).*@", r"\1***@", address))

@@ -299,10 +299,11 @@ class Stats(Record):
     `unembedded`: memories that this embedder has not seen yet, found by their words until the background has done them;
     `rated_questions` are the different ones feedback was given on; `learned_version` is the version in force, 0 for
     none; `patterns` the kinds of questions it knows; `operations`: calls, errors and percentiles of each call in this
-    process."""
+    process; `store`: the file, or the database's address without its password."""
 
     version: str
     home: str
+    store: str
     namespace: str
     embedder: str
     instruction_set: str

@@ -104,3 +104,18 @@ def test_a_linked_worktree_shares_its_repositorys_namespace(project: Path, tmp_p
     worktree.mkdir()
     (worktree / ".git").write_text(f"gitdir: {project / '.git' / 'worktrees' / 'fix'}\n")
     assert namespace_of(worktree) == namespace_of(project)
+
+
+def test_the_address_of_a_database_is_a_setting_whose_password_nobody_sees(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = "postgresql://ann:s3cr3t@db.example:5432/team?sslmode=require&password=s3cr3t"
+    monkeypatch.setenv("RUVLLM_STORE", secret)
+    settings = Settings.load(home=tmp_path)
+    assert settings.store == secret
+    assert "s3cr3t" not in repr(settings) + str(settings.shown())
+    assert settings.shown()["store"].startswith("postgresql://ann:***@db.example:5432/team?sslmode=require")
+    for wrong in ("mysql://ann:s3cr3t@db/team", "postgresql//ann:s3cr3t@db"):
+        with pytest.raises(SettingsError, match="store") as refused:
+            Settings(store=wrong)
+        assert "s3cr3t" not in str(refused.value)

@@ -6,7 +6,6 @@ defaults and its checks hold here too.
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from ruvllm_mcp.types import (
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
-    from ruvllm_mcp.settings import Settings
 
 CLIENT = "jupyter"
 LISTED = 20
@@ -144,7 +142,7 @@ def _info(session: Session, given: Given) -> Info:
 
     _nothing_more(given, "info")
     instruction_set = str(simd_info()["instruction_set"])
-    return Info(__version__, instruction_set, platform.python_version(), settings_of(session.settings))
+    return Info(__version__, instruction_set, platform.python_version(), session.settings.shown())
 
 
 def _stop(session: Session, given: Given) -> None:
@@ -155,12 +153,6 @@ def _stop(session: Session, given: Given) -> None:
 
 def _help(_: Session, given: Given) -> None:
     print(help_text(given.text))
-
-
-def settings_of(settings: Settings) -> dict[str, Any]:
-    """Settings by name; paths as text."""
-    values = {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
-    return {name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in values.items()}
 
 
 def _scoped(given: Given) -> dict[str, Any]:

@@ -57,11 +57,11 @@ class Session:
                 raise StoppedError("Stopped by %ruvllm stop.") from None
 
     def namespaces(self) -> list[str]:
-        """The store's namespaces, for completion: none if there is no store yet, it is in trouble or it is busy."""
+        """The store's namespaces, for completion: none if there is no file yet, it is in trouble or it is busy."""
         from ruvllm_mcp.memory.sqlite import FILE_NAME
 
         try:
-            if not (self.settings.home / FILE_NAME).exists():
+            if not self.settings.store and not (self.settings.home / FILE_NAME).exists():
                 return []
             return sorted(self.run(_namespaces))
         except RuvLLMError:

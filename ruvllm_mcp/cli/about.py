@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ def stats(session: Session) -> None:
         return
     values = {
         "home": found.home,
-        "store": output.size(found.store_bytes),
+        "store": f"{found.store}, {output.size(found.store_bytes)}",
         "memories": f"{found.memories:,} in {len(found.namespaces):,} namespaces",
         "a memory takes": ", ".join(
             f"{output.size(mean)} {name.replace('_', ' ')}" for name, mean in found.bytes_per_memory.items()
@@ -52,18 +51,19 @@ def info(session: Session) -> None:
     from ruvllm_mcp.simd import simd_info
 
     settings = session.settings()
-    store = settings.home / FILE_NAME
-    simd = simd_info()
-    exists = store.is_file()
+    file = settings.home / FILE_NAME
+    simd, shown = simd_info(), settings.shown()
+    size = file.stat().st_size if not settings.store and file.is_file() else None
+    store = shown.pop("store") or str(file)
     document = {
         "version": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "instruction_set": simd["instruction_set"],
         "available": simd["available"],
-        "store": str(store),
-        "store_bytes": store.stat().st_size if exists else None,
-        "settings": {item.name: _plain(getattr(settings, item.name)) for item in dataclasses.fields(settings)},
+        "store": store,
+        "store_bytes": size,
+        "settings": shown,
     }
     if session.as_json:
         output.emit_json(document)
@@ -74,11 +74,7 @@ def info(session: Session) -> None:
         {
             "version": f"{__version__} on Python {document['python']}, {document['platform']}",
             "instruction set": f"{simd['instruction_set']} (this CPU has {', '.join(map(str, available))})",
-            "store": f"{store} ({output.size(store.stat().st_size) if exists else 'not made yet'})",
-            **{item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)},
+            "store": store if settings.store else f"{store} ({'not made yet' if size is None else output.size(size)})",
+            **shown,
         }
     )
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -25,8 +25,9 @@ from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_i
 from ruvllm_mcp.llm import backends
 from ruvllm_mcp.llm.backends.base import Answer, Backend, Prompt
 from ruvllm_mcp.memory import checks
+from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Found, Memory
-from ruvllm_mcp.memory.sqlite import FILE_NAME
+from ruvllm_mcp.memory.opening import journal_place
 from ruvllm_mcp.memory.store import Limits
 from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.simd import simd_info
@@ -71,9 +72,13 @@ class Parts:
     def memory(self) -> Memory:
         with self._lock:
             if self._memory is None:
-                limits = Limits(self._settings.max_memories or None, self._settings.max_bytes or None)
+                settings = self._settings
                 self._memory = Memory(
-                    self._settings.home, self.embedder, namespace=self._settings.namespace, limits=limits
+                    settings.home,
+                    self.embedder,
+                    namespace=settings.namespace,
+                    limits=Limits(settings.max_memories or None, settings.max_bytes or None),
+                    store=settings.store,
                 )
             return self._memory
 
@@ -81,9 +86,10 @@ class Parts:
     def sona(self) -> SonaEngine:
         with self._lock:
             if self._sona is None:
-                path, embedder = self._settings.home / FILE_NAME, self.memory.embedder
+                settings, embedder = self._settings, self.memory.embedder
+                journal = open_journal(journal_place(settings.home, settings.store))
                 self._sona = SonaEngine(
-                    path, embedder.fingerprint, embedder.dim, self.memory.existing, self.memory.vectors
+                    journal, embedder.fingerprint, embedder.dim, self.memory.existing, self.memory.vectors
                 )
                 after = self._settings.auto_consolidate_interval
                 if self._settings.learning_enabled and after:
@@ -164,6 +170,7 @@ class Parts:
         return Stats(
             version=__version__,
             home=str(self._settings.home),
+            store=stored["path"],
             namespace=self._settings.namespace,
             embedder=self.memory.embedder.fingerprint,
             instruction_set=str(simd_info()["instruction_set"]),

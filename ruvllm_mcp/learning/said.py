@@ -21,10 +21,10 @@ from ruvllm_mcp.learning.instant import InstantStep
 from ruvllm_mcp.learning.trajectory import FloatArray
 
 INSERT = """INSERT INTO feedback (request_id, at, client, rating, relevant, irrelevant, correction, correction_id,
-    task_success, question, voted, votes, counts, shown, right, step_names, step)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    task_success, question, voted, votes, counts, shown, "right", step_names, step)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq"""
 SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, f.question, f.voted, f.votes, f.counts,
-    f.shown, f.right, f.step_names, f.step
+    f.shown, f."right", f.step_names, f.step
     FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
 
 
@@ -58,7 +58,7 @@ def to_columns(said: Said, feedback: Feedback, at: float) -> tuple[Any, ...]:
         json.dumps(feedback.irrelevant),
         feedback.correction,
         feedback.correction_id,
-        feedback.task_success,
+        None if feedback.task_success is None else int(feedback.task_success),
         said.question,
         np.array(list(said.votes), "<i8").tobytes(),
         np.array(list(said.votes.values()), "<f8").tobytes(),

@@ -12,7 +12,6 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from ruvllm_mcp.learning.patterns import Pattern
 from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
+from ruvllm_mcp.memory.journal import Journal
 from ruvllm_mcp.types import FeedbackReceipt, LearnReport
 
 LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
@@ -42,21 +42,21 @@ _NEAREST_PATTERNS = 3
 class SonaEngine:
     """Learns for one store and embedder. Thread-safe.
 
-    `path` is the store's file, its schema up to date; `fingerprint` and `dim` are the embedder's: feedback on other
+    `journal` is the store's, its schema up to date; `fingerprint` and `dim` are the embedder's: feedback on other
     embedders' vectors is kept but not used. `existing(ids)` tells which ids are stored memories; `vectors(ids)` gives
     their unit vectors (n, dim), zeros where there is none.
     """
 
     def __init__(
         self,
-        path: Path,
+        journal: Journal,
         fingerprint: str,
         dim: int,
         existing: Callable[[Sequence[int]], Collection[int]],
         vectors: Vectors,
     ) -> None:
-        self._log = TrajectoryLog(path)
-        self._versions = VersionStore(self._log, fingerprint)
+        self._journal, self._log = journal, TrajectoryLog(journal)
+        self._versions = VersionStore(journal, fingerprint)
         self._fingerprint, self._dim = fingerprint, dim
         self._existing, self._vectors = existing, vectors
         self._associations = Associations(dim)
@@ -305,7 +305,7 @@ class SonaEngine:
         return step_of(row, instant.weights(learned.weights), moved)
 
     def _catch_up(self, *, anyway: bool = False) -> None:
-        marker = self._log.marker()
+        marker = self._journal.marker()
         if marker == self._marker and not anyway:
             return
         self._marker = marker

@@ -16,7 +16,7 @@ from typing import Any
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.learning.due import Loop, Run
 from ruvllm_mcp.learning.learned import Learned
-from ruvllm_mcp.learning.log import TrajectoryLog
+from ruvllm_mcp.memory.journal import Journal, Rows
 from ruvllm_mcp.types import Record
 
 KEPT = 20
@@ -51,8 +51,8 @@ class Trial(Record):
 class VersionStore:
     """The versions of one store and embedder. Thread-safe. Version 0 is the untrained system."""
 
-    def __init__(self, log: TrajectoryLog, fingerprint: str) -> None:
-        self._log = log
+    def __init__(self, journal: Journal, fingerprint: str) -> None:
+        self._journal = journal
         self._fingerprint = fingerprint
 
     def add(
@@ -63,15 +63,15 @@ class VersionStore:
         All in one transaction. It is not made active when another process has meanwhile replaced its parent.
         """
         blob, text = learned.to_blob(), json.dumps(dict(metrics))
-        with self._log.write() as connection:
+        with self._journal.write() as connection:
             promote = promote and int(self._get(connection, "active") or 0) == parent
             status = "promoted" if promote else "kept" if label else "dropped"
-            cursor = connection.execute(
+            added = connection.execute(
                 """INSERT INTO versions (created_at, kind, label, parent, status, metrics, fingerprint, blob)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (time.time(), kind, label, parent, status, text, self._fingerprint, blob),
             )
-            version = int(cursor.lastrowid or 0)
+            version = int(added.fetchall()[0][0])
             if promote:
                 self._set(connection, "active", version)
                 self._set(connection, "trial", None)
@@ -83,7 +83,7 @@ class VersionStore:
     def all(self) -> list[Version]:
         """Every version, newest first."""
         query = f"SELECT {_COLUMNS} FROM versions WHERE fingerprint = ? ORDER BY id DESC"
-        with self._log.use() as connection:
+        with self._journal.use() as connection:
             rows = connection.execute(query, (self._fingerprint,)).fetchall()
         return [
             Version(number, at, kind, label, parent, status, json.loads(metrics))
@@ -94,7 +94,7 @@ class VersionStore:
         """What a version knows. Raises NotFoundError, ModelError."""
         if version == 0:
             return Learned()
-        with self._log.use() as connection:
+        with self._journal.use() as connection:
             row = connection.execute(
                 "SELECT blob FROM versions WHERE id = ? AND fingerprint = ?", (version, self._fingerprint)
             ).fetchone()
@@ -104,31 +104,31 @@ class VersionStore:
 
     def active(self) -> int:
         """The version in force, 0 for the untrained system."""
-        with self._log.use() as connection:
+        with self._journal.use() as connection:
             return int(self._get(connection, "active") or 0)
 
     def activate(self, version: int) -> None:
         """Put a version in force and end a trial. Raises NotFoundError, ModelError if it cannot be read."""
         self.learned(version)
-        with self._log.write() as connection:
+        with self._journal.write() as connection:
             self._set(connection, "active", version)
             self._set(connection, "trial", None)
 
     def trial(self) -> Trial | None:
         """The trial under way, if any."""
-        with self._log.use() as connection:
+        with self._journal.use() as connection:
             text = self._get(connection, "trial")
         return Trial(**json.loads(text)) if text else None
 
     def last_run(self, loop: Loop) -> Run | None:
         """When a slower loop last ended here, by whatever process."""
-        with self._log.use() as connection:
+        with self._journal.use() as connection:
             text = self._get(connection, loop)
         return Run(*json.loads(text)) if text else None
 
     def claim(self) -> bool:
         """Take the right to run a slower loop unasked; False while another process has it."""
-        with self._log.write() as connection:
+        with self._journal.write() as connection:
             now = time.time()
             if float(self._get(connection, "claim") or 0) > now:
                 return False
@@ -137,7 +137,7 @@ class VersionStore:
 
     def release(self) -> None:
         """Give the right back."""
-        with self._log.write() as connection:
+        with self._journal.write() as connection:
             self._set(connection, "claim", None)
 
     def start_trial(self, trial: Trial | None) -> None:
@@ -148,27 +148,28 @@ class VersionStore:
                 raise InvalidInputError("A trial takes two versions and a share between 0 and 1.", "Correct it.")
             self.learned(trial.a)
             self.learned(trial.b)
-        with self._log.write() as connection:
+        with self._journal.write() as connection:
             self._set(connection, "trial", None if trial is None else json.dumps(trial.to_dict()))
 
-    def _make_room(self, connection: Any) -> None:
+    def _make_room(self, connection: Rows) -> None:
         trial = self._get(connection, "trial")
         used = {
             int(self._get(connection, "active") or 0),
             *((json.loads(trial)["a"], json.loads(trial)["b"]) if trial else ()),
         }
-        query = "SELECT id FROM versions WHERE fingerprint = ? AND label = '' ORDER BY id DESC LIMIT -1 OFFSET ?"
+        query = "SELECT id FROM versions WHERE fingerprint = ? AND label = '' ORDER BY id DESC LIMIT 1000000 OFFSET ?"
         old = [row[0] for row in connection.execute(query, (self._fingerprint, KEPT)) if row[0] not in used]
-        connection.executemany("DELETE FROM versions WHERE id = ?", [(version,) for version in old])
+        for version in old:
+            connection.execute("DELETE FROM versions WHERE id = ?", (version,))
 
-    def _get(self, connection: Any, name: str) -> Any:
+    def _get(self, connection: Rows, name: str) -> Any:
         row = connection.execute(
             "SELECT value FROM learning_state WHERE name = ?", (f"{name}:{self._fingerprint}",)
         ).fetchone()
         return None if row is None else row[0]
 
-    def _set(self, connection: Any, name: str, value: Any) -> None:
+    def _set(self, connection: Rows, name: str, value: Any) -> None:
         connection.execute(
             "INSERT INTO learning_state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (f"{name}:{self._fingerprint}", value),
+            (f"{name}:{self._fingerprint}", None if value is None else str(value)),
         )

@@ -29,9 +29,9 @@ from ruvllm_mcp.memory.filters import compile_filter
 from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
+from ruvllm_mcp.memory.opening import open_store
 from ruvllm_mcp.memory.searching import Collection, Ranked, rank
-from ruvllm_mcp.memory.sqlite import NO_LIMITS, SqliteStore
-from ruvllm_mcp.memory.store import Limits, Store
+from ruvllm_mcp.memory.store import NO_LIMITS, Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import (
@@ -64,8 +64,9 @@ class Found:
 
 
 class Memory:
-    """Memories in the folder `path`. `embedder` is called at first need; `namespace` is where unnamed ones go; `fusion`
-    is how a hybrid search adds its scores up; `limits` bound namespaces that have no limits of their own."""
+    """Memories in the folder `path`, or in the database at the address `store`. `embedder` is called at first need;
+    `namespace` is where unnamed ones go; `fusion` is how a hybrid search adds its scores up; `limits` bound namespaces
+    that have no limits of their own."""
 
     def __init__(
         self,
@@ -75,10 +76,11 @@ class Memory:
         namespace: str,
         fusion: FusionWeights = DEFAULT,
         limits: Limits = NO_LIMITS,
+        store: str = "",
     ) -> None:
         self.fusion = fusion
         self.namespace = checks.label(namespace, "namespace")
-        self._store: Store = SqliteStore(Path(path), limits)
+        self._store: Store = open_store(Path(path), store, limits)
         self._make_embedder = embedder
         self._embedder: Embedder | None = None
         self._lock = threading.Lock()

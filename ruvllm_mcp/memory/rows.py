@@ -3,14 +3,14 @@ deleting."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 
 import numpy as np
 
-from ruvllm_mcp.memory import checks, spaces
+from ruvllm_mcp.memory import spaces
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
+from ruvllm_mcp.memory.metadata import joined
 from ruvllm_mcp.memory.store import Draft, Embedding
 
 
@@ -43,7 +43,7 @@ def give(connection: sqlite3.Connection, gone: int, kept: int, now: float) -> bo
     if old is None or new is None or gone == kept:
         return False
     if old[1] >= new[1]:
-        merged = _joined(old[0], new[0])
+        merged = joined(old[0], new[0])
         connection.execute("UPDATE memories SET metadata = ?, updated_at = ? WHERE id = ?", (merged, now, kept))
     for here, there in (("a", "b"), ("b", "a")):
         connection.execute(
@@ -94,7 +94,7 @@ def insert(
 
 def _refresh(connection: sqlite3.Connection, kept: tuple[int, str, int], draft: Draft, seq: int, now: float) -> None:
     memory_id, metadata, trust = kept
-    merged = _joined(metadata, draft.metadata) if draft.trust >= trust else _joined(draft.metadata, metadata)
+    merged = joined(metadata, draft.metadata) if draft.trust >= trust else joined(draft.metadata, metadata)
     connection.execute(
         """UPDATE memories SET seq = ?, metadata = ?, importance = max(importance, ?), updated_at = ?,
         expires_at = CASE WHEN expires_at IS NULL OR ?5 IS NULL THEN NULL ELSE max(expires_at, ?5) END,
@@ -119,9 +119,3 @@ def write_embedding(connection: sqlite3.Connection, memory_id: int, embedding: E
             "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)",
             (embedder_id, memory_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes()),
         )
-
-
-def _joined(under: str, over: str) -> str:
-    """Two metadata objects' JSON as one, `over` winning; `over` alone when both together are too large."""
-    merged = json.dumps({**json.loads(under), **json.loads(over)}, ensure_ascii=False, separators=(",", ":"))
-    return merged if len(merged.encode()) <= checks.MAX_METADATA_BYTES else over

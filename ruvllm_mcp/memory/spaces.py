@@ -65,17 +65,19 @@ def refuse_overgrown(connection: sqlite3.Connection, before: Mapping[int, tuple[
     for number, (memories, size) in before.items():
         row = connection.execute(query, (limits.max_memories, limits.max_bytes, number)).fetchone()
         name, memories_now, size_now, max_memories, max_bytes = row
-        for what, was, now, limit in (
-            ("memories", memories, memories_now, max_memories),
-            ("bytes of text", size, size_now, max_bytes),
-        ):
-            if limit is not None and now > max(limit, was):
-                raise NamespaceFullError(
-                    f"Namespace {name!r} holds {was:,} of at most {limit:,} {what}; this would make it {now:,}. "
-                    "Nothing was written.",
-                    f"Make room with `ruvllm memory prune -n {name!r}`, or raise its limit with "
-                    f"`ruvllm memory limit -n {name!r}`.",
-                )
+        overgrown(name, "memories", memories, memories_now, max_memories)
+        overgrown(name, "bytes of text", size, size_now, max_bytes)
+
+
+def overgrown(name: str, what: str, was: int, now: int, limit: int | None) -> None:
+    """Raises NamespaceFullError when a namespace grew beyond a limit."""
+    if limit is not None and now > max(limit, was):
+        raise NamespaceFullError(
+            f"Namespace {name!r} holds {was:,} of at most {limit:,} {what}; this would make it {now:,}. "
+            "Nothing was written.",
+            f"Make room with `ruvllm memory prune -n {name!r}`, or raise its limit with "
+            f"`ruvllm memory limit -n {name!r}`.",
+        )
 
 
 def keeps_token_bits(connection: sqlite3.Connection, memory_id: int) -> bool:

@@ -20,7 +20,7 @@ from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import rows, spaces
 from ruvllm_mcp.memory.connection import Connections
 from ruvllm_mcp.memory.filters import Filter
-from ruvllm_mcp.memory.store import Change, Changes, Draft, Embedding, Limits, Text
+from ruvllm_mcp.memory.store import NO_LIMITS, Change, Changes, Draft, Embedding, Limits, Text
 from ruvllm_mcp.types import TRUST_LEVELS, Link, MemoryRecord, NamespaceInfo
 
 FILE_NAME = "memory.db"
@@ -30,7 +30,6 @@ _RECORD = """SELECT m.id, m.content, m.metadata, n.name, m.kind, m.importance, m
 _TEXT = "SELECT m.id, m.content_hash, m.content, m.metadata FROM memories m"
 BATCH = 5_000
 SAMPLE = 1_000
-NO_LIMITS = Limits()
 _CHANGE = """SELECT m.id, n.name, coalesce(m.source || char(31) || json_extract(m.metadata, '$.session'), ''),
     m.importance, m.trust, m.created_at, m.expires_at, t.analysis, t.postings, v.vector, k.ids
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id JOIN terms t ON t.memory_id = m.id

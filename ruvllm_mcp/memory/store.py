@@ -27,6 +27,9 @@ class Limits:
     max_bytes: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Embedding:
     """One memory as an embedder sees it. `vector`: float32 (d,). `token_ids`: uint32 (t,) and `token_bits`: uint8

@@ -1,4 +1,4 @@
-"""An engine over a store of its own, with the embedder that needs no weights."""
+"""Engines over stores of their own, with the embedder that needs no weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", namespace="shop", embedder="hashing")
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of an engine whose store is not there yet: a file, or a database."""
+    store = request.getfixturevalue("postgres_store") if request.param == "postgres" else ""
+    return Settings(home=tmp_path / "home", store=store, namespace="shop", embedder="hashing")

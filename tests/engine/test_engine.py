@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 
 from ruvllm_mcp import GenerationConfig, NewMemory, RuvLLM, RuvLLMError, Settings
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
+from ruvllm_mcp.memory.journal import open_journal
+from ruvllm_mcp.memory.opening import journal_place
 
 pytestmark = pytest.mark.anyio
 
@@ -130,8 +131,10 @@ async def test_one_damaged_feedback_is_passed_over(settings: Settings, caplog: p
         for question, right in (("how do releases reach the deploy pipeline?", ids[2]), ("what of invoices?", ids[1])):
             hits = await llm.search_memory(question)
             await llm.feedback(hits.request_id, relevant=[right])
-    with sqlite3.connect(settings.home / "memory.db") as store:
-        store.execute("UPDATE feedback SET voted = x'0102' WHERE seq = (SELECT max(seq) FROM feedback)")
+    journal = open_journal(journal_place(settings.home, settings.store))
+    with journal.use() as rows:
+        rows.execute("UPDATE feedback SET voted = ? WHERE seq = (SELECT max(seq) FROM feedback)", (b"12",))
+    journal.close()
     async with RuvLLM(settings) as llm:
         again = await llm.search_memory("how do the releases reach the deploy pipeline?")
         assert again[0].id == ids[2]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ruvllm_mcp.learning.trajectory import NO_CANDIDATES, Candidates, FloatArray, Trajectory, new_request_id
-from ruvllm_mcp.memory.sqlite import FILE_NAME, SqliteStore
+from ruvllm_mcp.memory.journal import Place
+from ruvllm_mcp.memory.opening import journal_place, open_store
 
 DIM = 32
 MakeTrajectory = Callable[..., Trajectory]
@@ -42,7 +43,9 @@ def trajectory(
     )
 
 
-@pytest.fixture
-def store_path(tmp_path: Path) -> Path:
-    SqliteStore(tmp_path).close()
-    return tmp_path / FILE_NAME
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """What `open_journal` takes for a new store, of either kind."""
+    address = request.getfixturevalue("postgres_store") if request.param == "postgres" else ""
+    open_store(tmp_path, address).close()
+    return journal_place(tmp_path, address)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ruvllm_mcp.learning import versions
 from ruvllm_mcp.learning.due import HOUR, WEEK, Run, due
 from ruvllm_mcp.learning.feedback import Feedback
-from ruvllm_mcp.learning.log import TrajectoryLog
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.versions import VersionStore
+from ruvllm_mcp.memory.journal import Place, open_journal
 
 from .conftest import DIM, trajectory, unit
 
@@ -40,8 +38,9 @@ def test_a_loop_is_due_by_feedback_or_by_time(
     assert due(NOW, signals, 50, learned, consolidated) == expected
 
 
-def opened(path: Path) -> SonaEngine:
-    return SonaEngine(path, "test", DIM, lambda ids: set(ids), lambda ids: unit(1)[None].repeat(len(ids), 0))
+def opened(place: Place) -> SonaEngine:
+    journal = open_journal(place)
+    return SonaEngine(journal, "test", DIM, lambda ids: set(ids), lambda ids: unit(1)[None].repeat(len(ids), 0))
 
 
 def rate(sona: SonaEngine, count: int) -> None:
@@ -51,8 +50,8 @@ def rate(sona: SonaEngine, count: int) -> None:
         sona.feedback(asked.request_id, Feedback(relevant=(6,)))
 
 
-def test_a_due_loop_runs_once_whoever_looks(store_path: Path) -> None:
-    one, other = opened(store_path), opened(store_path)
+def test_a_due_loop_runs_once_whoever_looks(place: Place) -> None:
+    one, other = opened(place), opened(place)
     rate(one, 4)
     assert one.run_if_due(5) is None
     rate(other, 1)
@@ -64,9 +63,10 @@ def test_a_due_loop_runs_once_whoever_looks(store_path: Path) -> None:
     other.close()
 
 
-def test_nothing_runs_while_another_process_is_at_it(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = VersionStore(TrajectoryLog(store_path), "test")
-    sona = opened(store_path)
+def test_nothing_runs_while_another_process_is_at_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = open_journal(place)
+    busy = VersionStore(journal, "test")
+    sona = opened(place)
     rate(sona, 5)
     assert busy.claim()
     assert sona.run_if_due(5) is None
@@ -76,3 +76,4 @@ def test_nothing_runs_while_another_process_is_at_it(store_path: Path, monkeypat
     monkeypatch.setattr(versions.time, "time", lambda: now + versions.CLAIM_SECONDS + 1)
     assert sona.run_if_due(5) is not None
     sona.close()
+    journal.close()

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ruvllm_mcp.learning.patterns import RatedQuestion, ReasoningBank
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, Trajectory
 from ruvllm_mcp.learning.versions import KEPT, Trial
+from ruvllm_mcp.memory.journal import Place, open_journal
 
 DIM, MEMORIES = 24, 40
 NAMES = ("dense", "lexical", "taught")
@@ -78,21 +78,21 @@ def world() -> World:
 
 
 @pytest.fixture
-def sona(store_path: Path, world: World) -> Iterator[SonaEngine]:
-    engine = opened(store_path, world)
+def sona(place: Place, world: World) -> Iterator[SonaEngine]:
+    engine = opened(place, world)
     yield engine
     engine.close()
 
 
-def opened(path: Path, world: World) -> SonaEngine:
-    return SonaEngine(path, "test", DIM, set, world.vectors)
+def opened(place: Place, world: World) -> SonaEngine:
+    return SonaEngine(open_journal(place), "test", DIM, set, world.vectors)
 
 
 def test_learning_lifts_held_back_requests_and_takes_effect_at_once_everywhere(
-    sona: SonaEngine, world: World, store_path: Path
+    sona: SonaEngine, world: World, place: Place
 ) -> None:
     world.rate(sona, 150)
-    other = opened(store_path, world)
+    other = opened(place, world)
     other.stats()
     report = sona.learn()
     assert report.promoted
@@ -107,11 +107,11 @@ def test_learning_lifts_held_back_requests_and_takes_effect_at_once_everywhere(
     other.close()
 
 
-def test_every_process_reaches_the_same_state_from_the_log(sona: SonaEngine, world: World, store_path: Path) -> None:
+def test_every_process_reaches_the_same_state_from_the_log(sona: SonaEngine, world: World, place: Place) -> None:
     world.rate(sona, 40)
     sona.learn()
     world.rate(sona, 15)
-    later = opened(store_path, world)
+    later = opened(place, world)
     for _ in range(5):
         question = world.asked()[0].vector
         assert np.array_equal(later.adapt(question), sona.adapt(question))
@@ -236,7 +236,7 @@ def test_everything_learned_comes_back_from_its_bytes() -> None:
 
 
 def test_a_process_killed_while_learning_leaves_the_old_version_whole(
-    sona: SonaEngine, world: World, store_path: Path
+    sona: SonaEngine, world: World, place: Place
 ) -> None:
     """The child is killed inside the transaction that would have put its version in force."""
     world.rate(sona, 100)
@@ -246,23 +246,22 @@ def test_a_process_killed_while_learning_leaves_the_old_version_whole(
     script = textwrap.dedent(
         f"""
         import os, signal
-        from pathlib import Path
+        from pathlib import PosixPath
         from ruvllm_mcp.learning import versions
         from ruvllm_mcp.learning.learned import Learned
-        from ruvllm_mcp.learning.log import TrajectoryLog
+        from ruvllm_mcp.memory.journal import open_journal
 
         def killed(self, connection):
-            assert connection.in_transaction
             os.kill(os.getpid(), signal.SIGKILL)
 
         versions.VersionStore._make_room = killed
-        store = versions.VersionStore(TrajectoryLog(Path({str(store_path)!r})), "test")
+        store = versions.VersionStore(open_journal({place!r}), "test")
         store.add(Learned(), "learn", parent={version}, promote=True, metrics={{}})
         """
     )
     child = subprocess.run([sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()
-    later = opened(store_path, world)
+    later = opened(place, world)
     assert later.stats()["version"] == version
     assert np.array_equal(later.adapt(question), before)
     assert [one.id for one in later.snapshots()] == [version]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from ruvllm_mcp.learning import log
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import new_request_id
+from ruvllm_mcp.memory.journal import Place, open_journal
+from ruvllm_mcp.memory.postgres_connection import Connections, address_of
 
 from .conftest import DIM, at_cosine, trajectory, unit
 
@@ -22,13 +25,31 @@ def existing(ids: Sequence[int]) -> set[int]:
     return {item for item in ids if item < 100}
 
 
-def opened(path: Path, fingerprint: str = "test") -> SonaEngine:
-    return SonaEngine(path, fingerprint, DIM, existing, lambda ids: np.zeros((len(ids), DIM), np.float32))
+def opened(place: Place, fingerprint: str = "test") -> SonaEngine:
+    journal = open_journal(place)
+    return SonaEngine(journal, fingerprint, DIM, existing, lambda ids: np.zeros((len(ids), DIM), np.float32))
+
+
+@contextmanager
+def another_writer(place: Place) -> Iterator[None]:
+    """Holds what a writer holds until it commits."""
+    if isinstance(place, Path):
+        writer = sqlite3.connect(place, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        yield
+        writer.execute("ROLLBACK")
+        writer.close()
+    else:
+        connections = Connections(address_of(place))
+        with connections.transaction() as connection:
+            connection.execute("UPDATE counters SET value = value + 1")
+            yield
+        connections.close()
 
 
 @pytest.fixture
-def sona(store_path: Path) -> Iterator[SonaEngine]:
-    engine = opened(store_path)
+def sona(place: Place) -> Iterator[SonaEngine]:
+    engine = opened(place)
     yield engine
     engine.close()
 
@@ -45,8 +66,8 @@ def test_feedback_moves_the_next_similar_search(sona: SonaEngine) -> None:
     assert not sona.taught(unit(0, 1), None)
 
 
-def test_another_engine_on_the_store_sees_it_at_its_next_search(sona: SonaEngine, store_path: Path) -> None:
-    other = opened(store_path)
+def test_another_engine_on_the_store_sees_it_at_its_next_search(sona: SonaEngine, place: Place) -> None:
+    other = opened(place)
     asked = trajectory(unit(1), (5,))
     sona.record(asked)
     assert not other.taught(unit(1), None)
@@ -58,12 +79,12 @@ def test_another_engine_on_the_store_sees_it_at_its_next_search(sona: SonaEngine
     other.close()
 
 
-def test_what_was_learned_outlives_the_process(sona: SonaEngine, store_path: Path) -> None:
+def test_what_was_learned_outlives_the_process(sona: SonaEngine, place: Place) -> None:
     for index in range(2, 12):
         asked = trajectory(at_cosine(0.9 - index / 20), (index, index + 1))
         sona.record(asked)
         sona.feedback(asked.request_id, Feedback(relevant=(index,)))
-    later = opened(store_path)
+    later = opened(place)
     assert later.taught(unit(1), None) == sona.taught(unit(1), None) != {}
     later.close()
 
@@ -84,29 +105,26 @@ def test_ids_must_have_been_shown_or_exist(sona: SonaEngine) -> None:
     assert {99, 500} <= sona.taught(unit(1), None).keys()
 
 
-def test_feedback_on_another_embedder_is_kept_but_not_used(sona: SonaEngine, store_path: Path) -> None:
+def test_feedback_on_another_embedder_is_kept_but_not_used(sona: SonaEngine, place: Place) -> None:
     asked = trajectory(unit(1), (5,), fingerprint="older")
     sona.record(asked)
     sona.feedback(asked.request_id, Feedback(relevant=(5,)))
     assert not sona.taught(unit(1), None)
-    older = opened(store_path, "older")
+    older = opened(place, "older")
     assert older.taught(unit(1), None)[5] > 0.5
     older.close()
 
 
-def test_a_search_does_not_wait_for_another_writer(sona: SonaEngine, store_path: Path) -> None:
-    writer = sqlite3.connect(store_path, isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
+def test_a_search_does_not_wait_for_another_writer(sona: SonaEngine, place: Place) -> None:
     asked = trajectory(unit(1), (5,))
-    sona.record(asked)  # would raise, or hang, if it needed the lock
-    writer.execute("ROLLBACK")
-    writer.close()
+    with another_writer(place):
+        sona.record(asked)  # would raise, or hang, if it needed the lock
     assert [kept.request_id for kept in sona.trajectories(10)] == [asked.request_id]
 
 
-def test_unrated_trajectories_make_room_and_rated_ones_stay(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrated_trajectories_make_room_and_rated_ones_stay(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "KEPT_UNRATED", 20)
-    engine = opened(store_path)
+    engine = opened(place)
     first = trajectory(unit(1), (5,), at=1.0)
     engine.record(first)
     engine.feedback(first.request_id, Feedback(relevant=(5,)))
@@ -119,8 +137,8 @@ def test_unrated_trajectories_make_room_and_rated_ones_stay(store_path: Path, mo
     engine.close()
 
 
-def test_a_closed_engine_says_so(store_path: Path) -> None:
-    engine = opened(store_path)
+def test_a_closed_engine_says_so(place: Place) -> None:
+    engine = opened(place)
     engine.close()
     with pytest.raises(StoreError, match="closed"):
         engine.taught(unit(1), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
 from tests.memory.conftest import WordEmbedder
 
+pytestmark = pytest.mark.usefixtures("either_store")
 WORDS = [f"word{n}" for n in range(300)]
 
 
@@ -88,23 +90,24 @@ def test_a_damaged_snapshot_is_noticed_and_made_anew(filled: Memory, tmp_path: P
 
 def test_a_flipped_bit_is_named(filled: Memory, tmp_path: Path) -> None:
     filled.search("word1")
+    identity, seq = snapshot.Identity(filled._store.identity(), "words-1", WordEmbedder.dim), filled._store.sequence()
     filled.close()
     path = next(tmp_path.glob("*.snap"))
     data = bytearray(path.read_bytes())
     data[snapshot.read_footer(path)["parts"]["codes"]["start"] + 5] ^= 1  # type: ignore[index]  # it is there
     path.write_bytes(data)
-    store = filled._store.__class__(tmp_path)
-    identity = snapshot.Identity(store.identity(), "words-1", WordEmbedder.dim)
     with pytest.raises(StoreCorruptError, match="'codes'"):
-        snapshot.load(tmp_path, identity, store.sequence())
-    store.close()
+        snapshot.load(tmp_path, identity, seq)
 
 
 def test_a_snapshot_of_another_store_is_not_used(filled: Memory, tmp_path: Path) -> None:
     filled.search("word1")
     filled.close()
-    (tmp_path / "memory.db").unlink()
-    other = opened(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for saved in tmp_path.glob("*.snap"):
+        shutil.copy(saved, elsewhere)
+    other = opened(elsewhere)
     number = other.add([NewMemory("word1 in another store")])
     assert [hit.id for hit in other.search("word1 word2").hits] == number
     other.close()

@@ -15,6 +15,8 @@ from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import MemoryId, NewMemory
 from tests.memory.conftest import WordEmbedder
 
+pytestmark = pytest.mark.usefixtures("either_store")
+
 TEXTS = [
     "retry the upload with exponential backoff",
     "parseHTTPHeader rejects folded lines",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -13,7 +12,10 @@ from ruvllm_mcp.memory.backup import backup, restore
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.store import Limits
 from ruvllm_mcp.types import NamespaceInfo, NewMemory, Trust
+from tests.conftest import Address
 from tests.memory.conftest import WordEmbedder
+
+pytestmark = pytest.mark.usefixtures("either_store")
 
 
 def test_trust_is_kept_shown_and_filtered_by(memory: Memory) -> None:
@@ -69,7 +71,9 @@ def test_a_full_namespace_takes_nothing_more_and_says_what_to_do(memory: Memory)
     memory.add([NewMemory("no limit any more")])
 
 
-def test_bytes_of_text_are_counted_exactly_through_every_change(memory: Memory, tmp_path: Path) -> None:
+def test_bytes_of_text_are_counted_exactly_through_every_change(
+    memory: Memory, tmp_path: Path, either_store: Address
+) -> None:
     memory.configure("here", max_bytes=40)
     number = memory.add([NewMemory("ünï", {"a": 1})])[0]
     assert memory.namespaces()["here"].bytes == len("ünï".encode()) + len('{"a":1}')
@@ -79,13 +83,15 @@ def test_bytes_of_text_are_counted_exactly_through_every_change(memory: Memory, 
         memory.add([NewMemory("x" * 40)])
     memory.update(number, content="longer", metadata={})
     assert memory.namespaces()["here"].bytes == len("longer{}")
-    backup(tmp_path / "home", tmp_path / "copy.db")
+    if not either_store(tmp_path):
+        backup(tmp_path / "home", tmp_path / "copy.db")
     memory.update(number, namespace="there")
     held = memory.namespaces()
     assert held["here"] == NamespaceInfo(0, 0, None, 40)
     assert held["there"] == NamespaceInfo(1, 8)
-    restore(tmp_path / "home", tmp_path / "copy.db")
-    assert memory.namespaces() == {"here": NamespaceInfo(1, 8, None, 40)}
+    if not either_store(tmp_path):
+        restore(tmp_path / "home", tmp_path / "copy.db")
+        assert memory.namespaces() == {"here": NamespaceInfo(1, 8, None, 40)}
     memory.delete(number)
     assert memory.namespaces() == {"here": NamespaceInfo(0, 0, None, 40)}
 
@@ -123,23 +129,22 @@ def test_writers_together_do_not_outgrow_a_limit(tmp_path: Path) -> None:
         memory.close()
 
 
-def test_token_bits_can_be_switched_off_and_on_for_a_namespace(memory: Memory, tmp_path: Path) -> None:
-    memory.add([NewMemory("bits are kept here"), NewMemory("and kept there", namespace="there")])
+def test_token_bits_can_be_switched_off_and_on_for_a_namespace(memory: Memory) -> None:
+    here, there = memory.add([NewMemory("bits are kept here"), NewMemory("and kept there", namespace="there")])
     with_bits = memory.stats()["bytes_per_memory"]
     assert memory.configure("here", token_bits=False).token_bits is False
-    memory.add([NewMemory("no bits for this one")])
-    raw = sqlite3.connect(tmp_path / "home" / "memory.db")
-    having = (
-        "SELECT n.name FROM tokens t JOIN memories m ON m.id = t.memory_id JOIN namespaces n ON n.id = namespace_id"
-    )
-    assert raw.execute(having).fetchall() == [("there",)]
+    late = memory.add([NewMemory("no bits for this one")])[0]
+
+    def having() -> set[int]:
+        return set(memory._store.token_bits([here, there, late], "words-1"))
+
+    assert having() == {there}
     without = memory.stats()["bytes_per_memory"]
     assert 0 < without["token_bits"] < with_bits["token_bits"]
     assert without["vectors"] == with_bits["vectors"] == 32 * 4
     assert len(memory.search("bits are kept here").hits) == 3, "all are still found"
     memory.configure("here", token_bits=True)
     assert len(memory.search("bits are kept here").hits) == 3
-    assert sorted(raw.execute(having).fetchall()) == [("here",), ("here",), ("there",)]
-    raw.close()
+    assert having() == {here, there, late}
     with pytest.raises(InvalidInputError, match="token_bits"):
         memory.configure("here", token_bits=1)  # type: ignore[arg-type]

@@ -15,14 +15,17 @@ from ruvllm_mcp.errors import StoreBusyError, StoreCorruptError, StoreError, Sto
 from ruvllm_mcp.memory import connection
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
+from tests.conftest import Address
 from tests.memory.conftest import WordEmbedder
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def writer(folder: Path, name: str, count: int, batch: int) -> subprocess.Popen[str]:
+def writer(folder: Path, name: str, count: int, batch: int, store: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.memory.writer", str(folder), name, str(count), str(batch)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "RUVLLM_STORE": store}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def opened(folder: Path) -> Memory:
@@ -34,8 +37,8 @@ def contents(memory: Memory) -> dict[int, str]:
     return {record.id: record.content for record in memory.records()}
 
 
-def test_two_processes_add_2000_each_and_every_one_is_found(tmp_path: Path) -> None:
-    processes = [writer(tmp_path, name, 2_000, 20) for name in ("anna", "bert")]
+def test_two_processes_add_2000_each_and_every_one_is_found(tmp_path: Path, either_store: Address) -> None:
+    processes = [writer(tmp_path, name, 2_000, 20, either_store(tmp_path)) for name in ("anna", "bert")]
     said = [process.communicate(timeout=120) for process in processes]
     assert [errors for _, errors in said] == ["", ""]
     memory = opened(tmp_path)
@@ -49,6 +52,7 @@ def test_two_processes_add_2000_each_and_every_one_is_found(tmp_path: Path) -> N
     memory.close()
 
 
+@pytest.mark.usefixtures("either_store")
 def test_others_see_adds_updates_and_deletes_at_their_next_search(tmp_path: Path) -> None:
     ours, theirs = opened(tmp_path), opened(tmp_path)
     number = ours.add([NewMemory("the first version")])[0]
@@ -228,6 +232,7 @@ def test_a_store_locked_too_long_is_a_busy_error(tmp_path: Path, monkeypatch: py
     memory.close()
 
 
+@pytest.mark.usefixtures("either_store")
 def test_a_closed_memory_says_so(tmp_path: Path) -> None:
     memory = opened(tmp_path)
     memory.close()
