@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { UNIT_BYTES = 48 << 10 };
+enum { UNIT_BYTES = 96 << 10 };
 
 size_t rv_llm_panel_bytes(size_t cols) { return RV_PANEL_MOST * ((cols + 15) / 16 * 16) * sizeof(float); }
 

@@ -27,10 +27,6 @@ INLINE W w_fifth(const uint8_t *p) {
     return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(bytes, own), own), _mm256_set1_epi8(16));
 }
 
-INLINE void prefetch(const uint8_t *p, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + PREFETCH + i);
-}
-
 /* The float16 scales of `count` blocks, 0 for the others. */
 INLINE __m256 scales_of(const uint8_t *block, size_t bytes, const size_t count) {
     __m128i halves = _mm_setzero_si128();
@@ -51,6 +47,14 @@ INLINE __m256 scales_of(const uint8_t *block, size_t bytes, const size_t count) 
     return _mm256_cvtph_ps(halves);
 }
 
+#define BEGIN_ROWS                                                                                                     \
+    __m256 sums[STREAMS][RV_LLM_TOGETHER];                                                                             \
+    for (size_t n = 0; n < count; n++)                                                                                 \
+        for (size_t t = 0; t < tokens; t++) sums[n][t] = _mm256_setzero_ps()
+#define END_ROWS                                                                                                       \
+    for (size_t n = 0; n < count; n++)                                                                                 \
+        for (size_t t = 0; t < tokens; t++) out[t * stride + n * apart] = w_sum(sums[n][t])
+
 enum { Q8_0, Q4_0, Q5_0 };
 
 /* Up to eight blocks of one row. */
@@ -70,7 +74,6 @@ INLINE void small_blocks(const uint8_t *block, size_t bytes, const rv_llm_activa
         const W offsets = _mm256_madd_epi16(w_load(count == 8 ? of : part), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
         sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(offsets), both, sums[t]);
     }
-    prefetch(block, count * bytes);
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++, block += bytes) {
         W codes;
@@ -85,15 +88,17 @@ INLINE void small_blocks(const uint8_t *block, size_t bytes, const rv_llm_activa
     }
 }
 
-INLINE void row_small(const uint8_t *row, size_t bytes, const rv_llm_activations *a, size_t token, const size_t tokens,
-                      const int kind, float *out, size_t stride) {
-    __m256 sums[RV_LLM_TOGETHER];
-    for (size_t t = 0; t < tokens; t++) sums[t] = _mm256_setzero_ps();
-    const size_t blocks = a->cols / 32;
+/* `count` rows, `apart` of them apart. */
+INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
+                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
+    const size_t blocks = a->cols / 32, step = apart * blocks * bytes;
+    BEGIN_ROWS;
     size_t b = 0;
-    for (; b + 8 <= blocks; b += 8, row += 8 * bytes) small_blocks(row, bytes, a, token, b, tokens, 8, kind, sums);
-    if (b < blocks) small_blocks(row, bytes, a, token, b, tokens, blocks - b, kind, sums);
-    for (size_t t = 0; t < tokens; t++) out[t * stride] = w_sum(sums[t]);
+    for (; b + 8 <= blocks; b += 8, row += 8 * bytes)
+        for (size_t n = 0; n < count; n++) small_blocks(row + n * step, bytes, a, token, b, tokens, 8, kind, sums[n]);
+    for (size_t n = 0; b < blocks && n < count; n++)
+        small_blocks(row + n * step, bytes, a, token, b, tokens, blocks - b, kind, sums[n]);
+    END_ROWS;
 }
 
 /* The 8 scales, then the 8 minima, of a Q4_K block as int16. */
@@ -112,95 +117,95 @@ INLINE W w_spread_number(W numbers, int i) {
     return _mm256_shuffle_epi8(numbers, _mm256_set1_epi16((short)((2 * i + 1) << 8 | 2 * i)));
 }
 
-INLINE void row_q4_k(const uint8_t *row, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
-                     size_t stride) {
-    __m256 sums[RV_LLM_TOGETHER];
-    for (size_t t = 0; t < tokens; t++) sums[t] = _mm256_setzero_ps();
-    for (size_t b = 0; b < a->cols / 256; b++, row += RV_Q4_K_BYTES) {
-        prefetch(row, RV_Q4_K_BYTES);
-        const W both = q4_k_scales(row + 4);
-        const W scales = _mm256_permute2x128_si256(both, both, 0), minima = _mm256_permute2x128_si256(both, both, 0x11);
-        const W each = _mm256_permutevar8x32_epi32(minima, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
-        const W twice = _mm256_shuffle_epi8(
-            each, _mm256_setr_epi64x(0x0302030201000100, 0x0b0a0b0a09080908, 0x0302030201000100, 0x0b0a0b0a09080908));
-        W dots[RV_LLM_TOGETHER];
-        for (size_t t = 0; t < tokens; t++) dots[t] = w_zero();
+INLINE void block_q4_k(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
+                       const size_t tokens, __m256 *sums) {
+    const W both = q4_k_scales(block + 4);
+    const W scales = _mm256_permute2x128_si256(both, both, 0), minima = _mm256_permute2x128_si256(both, both, 0x11);
+    const W each = _mm256_permutevar8x32_epi32(minima, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+    const W twice = _mm256_shuffle_epi8(
+        each, _mm256_setr_epi64x(0x0302030201000100, 0x0b0a0b0a09080908, 0x0302030201000100, 0x0b0a0b0a09080908));
+    W dots[RV_LLM_TOGETHER];
+    for (size_t t = 0; t < tokens; t++) dots[t] = w_zero();
 #pragma GCC unroll 4
-        for (int run = 0; run < 4; run++) {
-            const W codes = w_load(row + 16 + 32 * run);
-            const W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-            const W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
-            const W low_by = w_spread_number(scales, 2 * run), high_by = w_spread_number(scales, 2 * run + 1);
-            for (size_t t = 0; t < tokens; t++) {
-                const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 64 * run;
-                dots[t] = _mm256_add_epi32(dots[t], dot_scaled(low, w_load(x), low_by));
-                dots[t] = _mm256_add_epi32(dots[t], dot_scaled(high, w_load(x + 32), high_by));
-            }
-        }
-        const __m256 d = _mm256_set1_ps(half(row)), least = _mm256_set1_ps(half(row + 2));
+    for (int run = 0; run < 4; run++) {
+        const W codes = w_load(block + 16 + 32 * run);
+        const W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
+        const W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
+        const W low_by = w_spread_number(scales, 2 * run), high_by = w_spread_number(scales, 2 * run + 1);
         for (size_t t = 0; t < tokens; t++) {
-            const __m256 scale = _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]);
-            const W of = _mm256_madd_epi16(twice, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
-            sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), _mm256_mul_ps(d, scale), sums[t]);
-            sums[t] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of), _mm256_mul_ps(least, scale), sums[t]);
+            const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 64 * run;
+            dots[t] = _mm256_add_epi32(dots[t], dot_scaled(low, w_load(x), low_by));
+            dots[t] = _mm256_add_epi32(dots[t], dot_scaled(high, w_load(x + 32), high_by));
         }
     }
-    for (size_t t = 0; t < tokens; t++) out[t * stride] = w_sum(sums[t]);
+    const __m256 d = _mm256_set1_ps(half(block)), least = _mm256_set1_ps(half(block + 2));
+    for (size_t t = 0; t < tokens; t++) {
+        const __m256 scale = _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]);
+        const W of = _mm256_madd_epi16(twice, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
+        sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), _mm256_mul_ps(d, scale), sums[t]);
+        sums[t] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of), _mm256_mul_ps(least, scale), sums[t]);
+    }
 }
 
-INLINE void row_q6_k(const uint8_t *row, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
-                     size_t stride) {
+INLINE void block_q6_k(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
+                       const size_t tokens, __m256 *sums) {
     const W two = _mm256_set1_epi8(0x30), four = _mm256_set1_epi8(15);
-    __m256 sums[RV_LLM_TOGETHER];
-    for (size_t t = 0; t < tokens; t++) sums[t] = _mm256_setzero_ps();
-    for (size_t b = 0; b < a->cols / 256; b++, row += RV_Q6_K_BYTES) {
-        prefetch(row, RV_Q6_K_BYTES);
-        const W scales = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)rv_q6_k_scales(row)));
-        W dots[RV_LLM_TOGETHER];
-        for (size_t t = 0; t < tokens; t++) { /* the offset: 32 times scales with sums, pair by pair */
-            const W of = _mm256_madd_epi16(scales, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
-            dots[t] = _mm256_sub_epi32(w_zero(), _mm256_slli_epi32(of, 5));
-        }
+    const W scales = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)rv_q6_k_scales(block)));
+    W dots[RV_LLM_TOGETHER];
+    for (size_t t = 0; t < tokens; t++) { /* the offset: 32 times scales with sums, pair by pair */
+        const W of = _mm256_madd_epi16(scales, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
+        dots[t] = _mm256_sub_epi32(w_zero(), _mm256_slli_epi32(of, 5));
+    }
 #pragma GCC unroll 2
-        for (int part = 0; part < 2; part++) {
-            const W first = w_load(row + 64 * part), second = w_load(row + 64 * part + 32);
-            const W upper = w_load(row + 128 + 32 * part);
-            const W eight = part ? _mm256_permute2x128_si256(scales, scales, 0x11)
-                                 : _mm256_permute2x128_si256(scales, scales, 0);
-            const W codes[4] = {
-                _mm256_or_si256(_mm256_and_si256(first, four), _mm256_and_si256(_mm256_slli_epi16(upper, 4), two)),
-                _mm256_or_si256(_mm256_and_si256(second, four), _mm256_and_si256(_mm256_slli_epi16(upper, 2), two)),
-                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(first, 4), four), _mm256_and_si256(upper, two)),
-                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(second, 4), four),
-                                _mm256_and_si256(_mm256_srli_epi16(upper, 2), two)),
-            };
+    for (int part = 0; part < 2; part++) {
+        const W first = w_load(block + 64 * part), second = w_load(block + 64 * part + 32);
+        const W upper = w_load(block + 128 + 32 * part);
+        const W eight = part ? _mm256_permute2x128_si256(scales, scales, 0x11)
+                             : _mm256_permute2x128_si256(scales, scales, 0);
+        const W codes[4] = {
+            _mm256_or_si256(_mm256_and_si256(first, four), _mm256_and_si256(_mm256_slli_epi16(upper, 4), two)),
+            _mm256_or_si256(_mm256_and_si256(second, four), _mm256_and_si256(_mm256_slli_epi16(upper, 2), two)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(first, 4), four), _mm256_and_si256(upper, two)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(second, 4), four),
+                            _mm256_and_si256(_mm256_srli_epi16(upper, 2), two)),
+        };
 #pragma GCC unroll 4
-            for (int run = 0; run < 4; run++) { /* 32 numbers: sixteen by one scale, sixteen by the next */
-                const W by = _mm256_blend_epi32(w_spread_number(eight, 2 * run), w_spread_number(eight, 2 * run + 1), 0xf0);
-                for (size_t t = 0; t < tokens; t++) {
-                    const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 128 * part + 32 * run;
-                    dots[t] = _mm256_add_epi32(dots[t], dot_scaled(codes[run], w_load(x), by));
-                }
+        for (int run = 0; run < 4; run++) { /* 32 numbers: sixteen by one scale, sixteen by the next */
+            const W by = _mm256_blend_epi32(w_spread_number(eight, 2 * run), w_spread_number(eight, 2 * run + 1), 0xf0);
+            for (size_t t = 0; t < tokens; t++) {
+                const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 128 * part + 32 * run;
+                dots[t] = _mm256_add_epi32(dots[t], dot_scaled(codes[run], w_load(x), by));
             }
         }
-        for (size_t t = 0; t < tokens; t++) {
-            const __m256 scale = _mm256_set1_ps(half(row + 208) * a->scales[(token + t) * a->cols / 256 + b]);
-            sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), scale, sums[t]);
-        }
     }
-    for (size_t t = 0; t < tokens; t++) out[t * stride] = w_sum(sums[t]);
+    for (size_t t = 0; t < tokens; t++) {
+        const __m256 scale = _mm256_set1_ps(half(block + 208) * a->scales[(token + t) * a->cols / 256 + b]);
+        sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), scale, sums[t]);
+    }
 }
 
-#define ROWS(kind)                                                                                                     \
-    static void rows_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, const rv_llm_activations *a,        \
-                            size_t token, size_t tokens, float *out, size_t stride) {                                  \
-        TOGETHER(ROW_OF_##kind)                                                                                        \
-    }
-#define ROW_OF_q8_0(count) row_small(weights, RV_Q8_0_BYTES, a, token, count, Q8_0, out, stride)
-#define ROW_OF_q4_0(count) row_small(weights, RV_Q4_0_BYTES, a, token, count, Q4_0, out, stride)
-#define ROW_OF_q5_0(count) row_small(weights, RV_Q5_0_BYTES, a, token, count, Q5_0, out, stride)
-#define ROW_OF_q4_k(count) row_q4_k(weights, a, token, count, out, stride)
-#define ROW_OF_q6_k(count) row_q6_k(weights, a, token, count, out, stride)
+INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
+                       size_t token, const size_t tokens, const int is_q4_k, float *out, size_t stride) {
+    const size_t step = apart * (a->cols / 256) * bytes;
+    BEGIN_ROWS;
+    for (size_t b = 0; b < a->cols / 256; b++, row += bytes)
+        for (size_t n = 0; n < count; n++) {
+            if (is_q4_k) block_q4_k(row + n * step, a, token, b, tokens, sums[n]);
+            else block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
+        }
+    END_ROWS;
+}
+
+#define ROWS_q8_0(count, apart, tokens) \
+    rows_small(weights, count, apart, RV_Q8_0_BYTES, a, token, tokens, Q8_0, out, stride)
+#define ROWS_q4_0(count, apart, tokens) \
+    rows_small(weights, count, apart, RV_Q4_0_BYTES, a, token, tokens, Q4_0, out, stride)
+#define ROWS_q5_0(count, apart, tokens) \
+    rows_small(weights, count, apart, RV_Q5_0_BYTES, a, token, tokens, Q5_0, out, stride)
+#define ROWS_q4_k(count, apart, tokens) \
+    rows_large(weights, count, apart, RV_Q4_K_BYTES, a, token, tokens, 1, out, stride)
+#define ROWS_q6_k(count, apart, tokens) \
+    rows_large(weights, count, apart, RV_Q6_K_BYTES, a, token, tokens, 0, out, stride)
 
 ROWS(q8_0)
 ROWS(q4_0)

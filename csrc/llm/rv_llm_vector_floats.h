@@ -3,47 +3,47 @@ INLINE V load_f32(const uint8_t *p) { return v_load((const float *)(const void *
 INLINE V load_f16(const uint8_t *p) { return v_load_f16((const uint16_t *)(const void *)p); }
 INLINE V load_bf16(const uint8_t *p) { return v_load_bf16((const uint16_t *)(const void *)p); }
 
-enum { CHAINS = 4, PREFETCH = 8192 }; /* bytes ahead: what one core needs in flight to draw on all of memory's bandwidth */
+enum { CHAINS = 2 };
 
-/* One row's dot products with some tokens. */
 #define FLOAT_ROWS(kind, BYTES)                                                                                        \
-    INLINE void row_##kind(const uint8_t *row, const rv_llm_activations *a, size_t token, const size_t tokens,         \
-                           float *out, size_t stride) {                                                                \
-        V sums[RV_LLM_TOGETHER][CHAINS];                                                                               \
-        for (size_t t = 0; t < tokens; t++)                                                                            \
-            for (size_t n = 0; n < CHAINS; n++) sums[t][n] = v_set(0);                                                 \
+    INLINE void float_rows_##kind(const uint8_t *row, const size_t count, size_t apart, const rv_llm_activations *a,   \
+                                  size_t token, const size_t tokens, float *out, size_t stride) {                      \
+        V sums[STREAMS][RV_LLM_TOGETHER][CHAINS];                                                                      \
+        for (size_t n = 0; n < count; n++)                                                                             \
+            for (size_t t = 0; t < tokens; t++) sums[n][t][0] = sums[n][t][1] = v_set(0);                              \
         const float *x = a->x + token * a->cols;                                                                       \
+        const size_t step = apart * a->cols * BYTES;                                                                   \
         size_t c = 0;                                                                                                  \
         for (; c + CHAINS * V_LANES <= a->cols; c += CHAINS * V_LANES)                                                 \
-            for (size_t n = 0; n < CHAINS; n++) {                                                                      \
-                const uint8_t *at = row + (c + n * V_LANES) * BYTES;                                                   \
-                if (n * V_LANES * BYTES % 64 == 0) __builtin_prefetch(at + PREFETCH);                                  \
-                for (size_t t = 0; t < tokens; t++)                                                                    \
-                    sums[t][n] = v_fma(load_##kind(at), v_load(x + t * a->cols + c + n * V_LANES), sums[t][n]);        \
+            for (size_t i = 0; i < CHAINS; i++)                                                                        \
+                for (size_t n = 0; n < count; n++) {                                                                   \
+                    const V weights = load_##kind(row + n * step + (c + i * V_LANES) * BYTES);                         \
+                    for (size_t t = 0; t < tokens; t++)                                                                \
+                        sums[n][t][i] = v_fma(weights, v_load(x + t * a->cols + c + i * V_LANES), sums[n][t][i]);      \
+                }                                                                                                      \
+        for (size_t left = a->cols - c, n = 0; n < count; n++) {                                                       \
+            uint8_t last[CHAINS * V_LANES * BYTES] = {0};                                                              \
+            memcpy(last, row + n * step + c * BYTES, left * BYTES);                                                    \
+            for (size_t t = 0; t < tokens; t++) {                                                                      \
+                float last_x[CHAINS * V_LANES] = {0};                                                                  \
+                memcpy(last_x, x + t * a->cols + c, left * sizeof *x);                                                 \
+                for (size_t i = 0; i < CHAINS; i++)                                                                    \
+                    sums[n][t][i] = v_fma(load_##kind(last + i * V_LANES * BYTES), v_load(last_x + i * V_LANES),       \
+                                          sums[n][t][i]);                                                              \
+                out[t * stride + n * apart] = v_sum(v_add(sums[n][t][0], sums[n][t][1]));                              \
             }                                                                                                          \
-        for (; c + V_LANES <= a->cols; c += V_LANES)                                                                   \
-            for (size_t t = 0; t < tokens; t++)                                                                        \
-                sums[t][0] = v_fma(load_##kind(row + c * BYTES), v_load(x + t * a->cols + c), sums[t][0]);             \
-        uint8_t left[V_LANES * BYTES] = {0};                                                                           \
-        float last[V_LANES] = {0};                                                                                     \
-        memcpy(left, row + c * BYTES, (a->cols - c) * BYTES);                                                          \
-        for (size_t t = 0; t < tokens; t++) {                                                                          \
-            memcpy(last, x + t * a->cols + c, (a->cols - c) * sizeof *last);                                           \
-            sums[t][1] = v_fma(load_##kind(left), v_load(last), sums[t][1]);                                           \
-            out[t * stride] = v_sum(v_add(v_add(sums[t][0], sums[t][1]), v_add(sums[t][2], sums[t][3])));              \
         }                                                                                                              \
-    }                                                                                                                  \
-    static void rows_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, const rv_llm_activations *a,        \
-                            size_t token, size_t tokens, float *out, size_t stride) {                                  \
-        TOGETHER(ROW_OF_##kind)                                                                                        \
     }
-#define ROW_OF_f32(count) row_f32(weights, a, token, count, out, stride)
-#define ROW_OF_f16(count) row_f16(weights, a, token, count, out, stride)
-#define ROW_OF_bf16(count) row_bf16(weights, a, token, count, out, stride)
+#define ROWS_f32(count, apart, tokens) float_rows_f32(weights, count, apart, a, token, tokens, out, stride)
+#define ROWS_f16(count, apart, tokens) float_rows_f16(weights, count, apart, a, token, tokens, out, stride)
+#define ROWS_bf16(count, apart, tokens) float_rows_bf16(weights, count, apart, a, token, tokens, out, stride)
 
 FLOAT_ROWS(f32, 4)
 FLOAT_ROWS(f16, 2)
 FLOAT_ROWS(bf16, 2)
+ROWS(f32)
+ROWS(f16)
+ROWS(bf16)
 
 /* Rows that are not there stay 0. */
 #define UNPACK_FLOATS(kind, type)                                                                                      \
