@@ -2,11 +2,11 @@
 
     pip install 'ruvllm-mcp[bench-llm]' && python benchmarks/llm.py [--models smollm-q8_0,...] [--threads 1,2]
 
-The files have random weights in the exact shapes of SmolLM-135M, Qwen2.5-0.5B and TinyLlama-1.1B; they are made once, in
---folder. llama.cpp runs with and without its repacking of weights and the better figure counts. Each figure is the best
-of several runs in a process of its own. `limit` is what decoding could reach at most: the memory bandwidth that `memchr`
-has just been seen to draw, over the bytes of the weights. `memory` is what our process grew by while decoding, as a
-share of the file.
+The files have random weights in the exact shapes of SmolLM-135M, Qwen2.5-0.5B and TinyLlama-1.1B; they are made once,
+in --folder. llama.cpp runs with and without its repacking of weights and the better figure counts. Each figure is the
+best of several runs in a process of its own. `limit` is what decoding could reach at most: the memory bandwidth that
+`memchr` has just been seen to draw, over the bytes of the weights. `memory` is what our process grew by while decoding,
+as a share of the file.
 """
 
 from __future__ import annotations
@@ -263,9 +263,7 @@ def main() -> None:
             make(model, path)
     if arguments.make:
         return
-    print(
-        f"{'model':17} {'mode':8} {'threads':7} {'ours':>9} {'llama.cpp':>9} {'ratio':>6} {'limit':>9} {'share':>6} memory"
-    )
+    print("model             mode     threads      ours llama.cpp  ratio     limit  share  memory")
     for model in models:
         for mode in arguments.modes.split(","):
             for threads in arguments.threads.split(","):

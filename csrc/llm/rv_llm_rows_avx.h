@@ -74,6 +74,8 @@ INLINE void small_blocks(const uint8_t *block, size_t bytes, const rv_llm_activa
         const W offsets = _mm256_madd_epi16(w_load(count == 8 ? of : part), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
         sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(offsets), both, sums[t]);
     }
+    __m256 odd[RV_LLM_TOGETHER]; /* two chains of additions: one would wait for itself */
+    for (size_t t = 0; t < tokens; t++) odd[t] = _mm256_setzero_ps();
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++, block += bytes) {
         W codes;
@@ -83,9 +85,11 @@ INLINE void small_blocks(const uint8_t *block, size_t bytes, const rv_llm_activa
         for (size_t t = 0; t < tokens; t++) {
             const W bytes_of_x = w_load(x + t * a->cols + 32 * i);
             const W dots = kind == Q8_0 ? dot_signed(codes, bytes_of_x) : dot_unsigned(codes, bytes_of_x);
-            sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_broadcast_ss(&scales[t][i]), sums[t]);
+            __m256 *sum = i % 2 ? &odd[t] : &sums[t];
+            *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_broadcast_ss(&scales[t][i]), *sum);
         }
     }
+    for (size_t t = 0; t < tokens; t++) sums[t] = _mm256_add_ps(sums[t], odd[t]);
 }
 
 /* `count` rows, `apart` of them apart. */
