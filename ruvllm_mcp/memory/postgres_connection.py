@@ -53,10 +53,9 @@ IDLE_SECONDS = 600  # of a transaction whose reader does not go on
 KEPT_OPEN = 4
 ATTEMPTS = 5
 DEFAULT_SCHEMA = "ruvllm"
-_SETUP = f"""SELECT set_config('search_path', %s, false), set_config('synchronous_commit', %s, false),
-    set_config('statement_timeout', '{STATEMENT_SECONDS}s', false),
-    set_config('lock_timeout', '{LOCK_SECONDS}s', false),
-    set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', false)"""
+_SETUP = """SELECT set_config('search_path', %s, false), set_config('synchronous_commit', %s, false),
+    set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),
+    set_config('idle_in_transaction_session_timeout', %s, false)"""
 _UNREACHABLE = ("57P01", "57P02", "57P03", "08")
 _TRANSLATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str, str], ...] = (
     (("28",), StoreAccessError, "refuses us", "Check user and password in RUVLLM_STORE, PGPASSWORD or ~/.pgpass."),
@@ -224,7 +223,8 @@ class Connections:
                 time.sleep(0.2)
 
     def _set_up(self, connection: Session) -> Session:
-        connection.execute(_SETUP, (self._prepared.search_path, self._commit))
+        limits = (f"{1_000 * seconds:.0f}ms" for seconds in (STATEMENT_SECONDS, LOCK_SECONDS, IDLE_SECONDS))
+        connection.execute(_SETUP, (self._prepared.search_path, self._commit, *limits))
         postgres_values.register(connection, self._prepared.vector_oid)
         return connection
 

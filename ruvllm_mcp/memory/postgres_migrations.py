@@ -10,7 +10,8 @@ feed (see `postgres_search`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from ruvllm_mcp.errors import StoreSetupError, StoreVersionError
 if TYPE_CHECKING:
     from ruvllm_mcp.memory.postgres_connection import Address, Session
 
+EXTENSION = "vector"
 OLDEST_SERVER = 14
 OLDEST_PGVECTOR = (0, 8)
 
@@ -184,28 +186,42 @@ def pending(connection: Session, schema: str) -> list[str]:
 
 
 def _migrate(connection: Session, schema: str, now: float) -> None:
-    """Takes the steps the store lacks, one transaction each. Another process may be doing the same."""
-    for number, step in enumerate(STEPS):
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext('ruvllm migrations'), hashtext(%s))", (schema,))
-            if version_of(connection, schema) > number:
-                continue
-            if number == 0:
-                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-                connection.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at double precision)")
-            step(connection)
-            connection.execute("INSERT INTO migrations VALUES (%s, %s)", (step.__name__, now))
+    """Takes the steps the store lacks, one transaction each. Other processes may be doing the same: the lock is taken
+    before a transaction begins, for what it sees of the schema may be as old as its beginning."""
+    with _only_one(connection, f"migrations of {schema}"):
+        for number, step in enumerate(STEPS):
+            with connection.transaction():
+                if version_of(connection, schema) > number:
+                    continue
+                if number == 0:
+                    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+                    connection.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at double precision)")
+                step(connection)
+                connection.execute("INSERT INTO migrations VALUES (%s, %s)", (step.__name__, now))
+
+
+@contextmanager
+def _only_one(connection: Session, what: str) -> Iterator[None]:
+    """Waits until no other connection of the database is at it."""
+    key = f"ruvllm {what}"
+    connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+    try:
+        yield
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
 def _extension_schema(connection: Session, address: Address) -> str:
     """Where pgvector's names are; installs it in the database if it can."""
     query = """SELECT nspname, extversion FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
-        WHERE extname = 'vector'"""
-    row = connection.execute(query).fetchone()
+        WHERE extname = %s"""
+    row = connection.execute(query, (EXTENSION,)).fetchone()
     if row is None:
         try:
-            connection.execute("SELECT pg_advisory_lock(hashtext('ruvllm extension'))")
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
+            with _only_one(connection, "extension"):
+                connection.execute(
+                    sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(EXTENSION))
+                )
         except (errors.FeatureNotSupported, errors.UndefinedFile):
             raise StoreSetupError(
                 f"{address.shown} has no pgvector.", "Install the extension on the server: see pgvector's README."
@@ -215,9 +231,7 @@ def _extension_schema(connection: Session, address: Address) -> str:
                 f"{address.shown} has pgvector, but not in this database.",
                 "Ask its owner to run CREATE EXTENSION vector.",
             ) from None
-        finally:
-            connection.execute("SELECT pg_advisory_unlock(hashtext('ruvllm extension'))")
-        row = connection.execute(query).fetchall()[0]
+        row = connection.execute(query, (EXTENSION,)).fetchall()[0]
     schema, version = row
     if tuple(map(int, version.split(".")[:2])) < OLDEST_PGVECTOR:
         raise StoreSetupError(
