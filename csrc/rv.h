@@ -5,7 +5,7 @@
  * Pointers need their element's alignment and no more. Lengths may be 0. `out` may be the input itself where both have one
  * length; otherwise it overlaps nothing. NaN and infinity follow IEEE 754. Float kernels give the same bits on every call of
  * one instruction set, kernels over whole numbers the same on all of them. A float sum is within (8 + n / 4) * 2^-24 of the sum
- * of its terms' sizes.
+ * of its terms' sizes; dot and cosine of bf16 may take numbers below 2^-126 for 0.
  *
  * Of two vectors, f32, f16, bf16, i8 or (hamming, jaccard) b1:
  *   dot       sum of a[i] * b[i]                     i8 exact for n <= 131072
@@ -34,7 +34,8 @@
  *
  * Of matrices:
  *   cross_dot_f32   out[i * stride + j] = dot of row i of a with row j of b, stride >= rows_b; nothing is written between
- *   matmul_f32      out (rows x cols) = a (rows x inner) times b (inner x cols)
+ *   matmul_f32      out (rows x cols) = a (rows x inner) times b (inner x cols), rows of b and out `stride` >= cols apart;
+ *                   nothing is written between
  *   picked_dot_i8   out[i] = dot of row rows[i] of m (any x cols) with x, whose numbers are in [-127, 127]
  *   adc_u8          out[r] = sum over p of table[p][codes[r][p]], table (parts x 256): distances to product-quantised rows
  *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers where
@@ -78,6 +79,7 @@ enum {
     RV_HAS_POPCNT = 16,
     RV_HAS_NEON = 32,
     RV_HAS_DOTPROD = 64,
+    RV_HAS_BF16 = 128,
 };
 unsigned rv_cpu_features(void);
 
@@ -96,10 +98,19 @@ const char *rv_kernel_name(size_t i);
 const char *rv_kernel_layer(size_t i, const rv_table *table);
 
 /* Long calls take `cancel`, NULL or a flag that another thread may set: they look at it at least once a millisecond on rows
- * of up to a million numbers, and return 0 once it is not 0. */
+ * of up to a million numbers (rv_matmul: 30,000), and return 0 once it is not 0. */
 
-/* The k rows of m (rows x cols, fewer than 2^31 rows) that rank best by a many_... kernel, named without the prefix
- * ("cosine_f16"): the greatest, or for sqdist and hamming the least, best first, ties by lower row. Rows whose bit in `keep`
+/* A many_... kernel, named without the prefix ("cosine_f16"), over any number of rows; the kernels of like name with whole
+ * results. `out` has the kernel's type of number. */
+int rv_many(const char *metric, const void *m, const void *x, void *out, size_t rows, size_t cols,
+            const volatile int *cancel);
+int rv_cross_dot(const float *a, const float *b, float *out, size_t rows_a, size_t rows_b, size_t cols,
+                 const volatile int *cancel);
+int rv_matmul(const float *a, const float *b, float *out, size_t rows, size_t inner, size_t cols,
+              const volatile int *cancel);
+int rv_adc(const float *table, const uint8_t *codes, float *out, size_t rows, size_t parts, const volatile int *cancel);
+
+/* The k rows of m (rows x cols, fewer than 2^31 rows) that rank best by a many_... kernel, named as in rv_many: the greatest, or for sqdist and hamming the least, best first, ties by lower row. Rows whose bit in `keep`
  * (bit r & 7 of byte r >> 3; NULL keeps all) is 0 are passed over, rows that score NaN never win, whole numbers are rounded
  * to float. Writes at most k rows and scores and returns how many. */
 size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, size_t cols, const uint8_t *keep,
@@ -123,12 +134,13 @@ typedef struct rv_lora {
 } rv_lora;
 
 /* out (count x out) for x (count x in). `inner` is scratch of count * rank numbers. */
-void rv_lora_forward(const rv_lora *lora, const float *x, float *out, size_t count, float *inner);
+int rv_lora_forward(const rv_lora *lora, const float *x, float *out, size_t count, float *inner,
+                    const volatile int *cancel);
 
 /* From the gradient in the output to those in a and b, which are added to, and in x, which is written. `inner` is scratch
  * of 2 * rank numbers. */
-void rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out, size_t count, float *grad_a,
-                      float *grad_b, float *grad_x, float *inner);
+int rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out, size_t count, float *grad_a,
+                     float *grad_b, float *grad_x, float *inner, const volatile int *cancel);
 
 /* One step against the gradients, which become 0. */
 void rv_lora_update(float *parameters, float *gradients, float rate, size_t n);
@@ -142,10 +154,10 @@ int rv_pool(const float *table, const int32_t *ids, const float *weights, float 
 void rv_fastgrnn_step(const float *input, const float *recurrent, const float *gate_bias, const float *candidate_bias,
                       float zeta, float nu, float *state, size_t n, float *scratch);
 
-/* out (count x value_cols) = softmax(queries keys^T / sqrt(key_cols)) values, `rows` of keys and values. `shares` is scratch
- * of `rows` numbers. */
+/* out (count x value_cols) = softmax(queries keys^T / sqrt(key_cols)) values, `rows` of keys and values. `scratch`
+ * has rows + value_cols numbers. */
 int rv_attention(const float *queries, const float *keys, const float *values, float *out, size_t count, size_t rows,
-                 size_t key_cols, size_t value_cols, float *shares, const volatile int *cancel);
+                 size_t key_cols, size_t value_cols, float *scratch, const volatile int *cancel);
 
 /* Weighted MaxSim of each of `docs` documents: the weighted mean over the `count` query tokens (count x dims) of the
  * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is rows offsets[i] up to

@@ -24,6 +24,7 @@ unsigned rv_cpu_features(void) {
     if (zmm && (found & RV_HAS_AVX2) && (b & wide) == wide) found |= RV_HAS_AVX512;
     if (c & bit_AVX512VNNI) found |= RV_HAS_VNNI;
     if (c & bit_AVX512VPOPCNTDQ) found |= RV_HAS_POPCNT;
+    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16)) found |= RV_HAS_BF16;
     return found;
 }
 #elif defined(__aarch64__)

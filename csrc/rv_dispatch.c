@@ -7,7 +7,8 @@
 
 extern const rv_table rv_scalar_table;
 #if defined(__x86_64__)
-extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table, rv_avx512_vnni_table, rv_avx512_popcnt_table;
+extern const rv_table rv_sse41_table, rv_avx2_table, rv_avx512_table, rv_avx512_vnni_table, rv_avx512_popcnt_table,
+    rv_avx512_bf16_table;
 #elif defined(__aarch64__)
 extern const rv_table rv_neon_table, rv_neon_dotprod_table;
 #endif
@@ -25,6 +26,7 @@ static const struct layer {
     {"avx512", RV_HAS_AVX512, &rv_avx512_table},
     {"avx512", RV_HAS_AVX512 | RV_HAS_VNNI, &rv_avx512_vnni_table},
     {"avx512", RV_HAS_AVX512 | RV_HAS_POPCNT, &rv_avx512_popcnt_table},
+    {"avx512", RV_HAS_AVX512 | RV_HAS_BF16, &rv_avx512_bf16_table},
 #elif defined(__aarch64__)
     {"neon", RV_HAS_NEON, &rv_neon_table},
     {"neon", RV_HAS_NEON | RV_HAS_DOTPROD, &rv_neon_dotprod_table},

@@ -5,25 +5,39 @@
 #include <math.h>
 #include <string.h>
 
-void rv_lora_forward(const rv_lora *lora, const float *x, float *out, size_t count, float *inner) {
-    rv_cross_dot_f32(x, lora->a, inner, count, lora->rank, lora->in, lora->rank);
-    rv_scale_f32(inner, lora->scale, inner, count * lora->rank);
-    rv_cross_dot_f32(inner, lora->b, out, count, lora->out, lora->rank, lora->out);
+/* Samples between two looks at the cancel flag. */
+static size_t samples(const rv_lora *lora, size_t left) {
+    const size_t fitting = ((size_t)1 << 18) / ((lora->in + lora->out) * lora->rank + 1), most = fitting ? fitting : 1;
+    return left < most ? left : most;
 }
 
-void rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out, size_t count, float *grad_a,
-                      float *grad_b, float *grad_x, float *inner) {
+int rv_lora_forward(const rv_lora *lora, const float *x, float *out, size_t count, float *inner,
+                    const volatile int *cancel) {
+    for (size_t start = 0, here; start < count; start += here) {
+        if (cancel && *cancel) return 0;
+        here = samples(lora, count - start);
+        rv_cross_dot_f32(x + start * lora->in, lora->a, inner, here, lora->rank, lora->in, lora->rank);
+        rv_scale_f32(inner, lora->scale, inner, here * lora->rank);
+        rv_cross_dot_f32(inner, lora->b, out + start * lora->out, here, lora->out, lora->rank, lora->out);
+    }
+    return 1;
+}
+
+int rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out, size_t count, float *grad_a,
+                     float *grad_b, float *grad_x, float *inner, const volatile int *cancel) {
     float *back = inner + lora->rank;
     for (size_t i = 0; i < count; i++) {
+        if (cancel && *cancel) return 0;
         const float *here = x + i * lora->in, *from = grad_out + i * lora->out;
         rv_many_dot_f32(lora->a, here, inner, lora->rank, lora->in);
         for (size_t o = 0; o < lora->out; o++)
             rv_axpy_f32(lora->scale * from[o], inner, grad_b + o * lora->rank, lora->rank);
-        rv_matmul_f32(from, lora->b, back, 1, lora->out, lora->rank);
+        rv_matmul_f32(from, lora->b, back, 1, lora->out, lora->rank, lora->rank);
         rv_scale_f32(back, lora->scale, back, lora->rank);
         for (size_t r = 0; r < lora->rank; r++) rv_axpy_f32(back[r], here, grad_a + r * lora->in, lora->in);
-        rv_matmul_f32(back, lora->a, grad_x + i * lora->in, 1, lora->rank, lora->in);
+        rv_matmul_f32(back, lora->a, grad_x + i * lora->in, 1, lora->rank, lora->in, lora->in);
     }
+    return 1;
 }
 
 void rv_lora_update(float *parameters, float *gradients, float rate, size_t n) {
@@ -51,13 +65,21 @@ void rv_fastgrnn_step(const float *input, const float *recurrent, const float *g
     for (size_t i = 0; i < n; i++) state[i] = (zeta * (1 - gate[i]) + nu) * candidate[i] + gate[i] * state[i];
 }
 
+/* The values' weighted sum goes block by block too, each added to what is there. */
 int rv_attention(const float *queries, const float *keys, const float *values, float *out, size_t count, size_t rows,
-                 size_t key_cols, size_t value_cols, float *shares, const volatile int *cancel) {
-    for (size_t q = 0; q < count; q++) {
-        if (cancel && *cancel) return 0;
-        rv_many_dot_f32(keys, queries + q * key_cols, shares, rows, key_cols);
+                 size_t key_cols, size_t value_cols, float *scratch, const volatile int *cancel) {
+    const size_t fitting = ((size_t)1 << 17) / (value_cols + 1), most = fitting ? fitting : 1;
+    float *shares = scratch, *part = scratch + rows;
+    for (size_t q = 0; q < count; q++, out += value_cols) {
+        if (!rv_many("dot_f32", keys, queries + q * key_cols, shares, rows, key_cols, cancel)) return 0;
         rv_softmax_f32(shares, sqrtf((float)key_cols), shares, rows);
-        rv_matmul_f32(shares, values, out + q * value_cols, 1, rows, value_cols);
+        memset(out, 0, value_cols * sizeof *out);
+        for (size_t start = 0; start < rows; start += most) {
+            if (cancel && *cancel) return 0;
+            const size_t here = rows - start < most ? rows - start : most;
+            rv_matmul_f32(shares + start, values + start * value_cols, part, 1, here, value_cols, value_cols);
+            rv_add_f32(out, part, out, value_cols);
+        }
     }
     return 1;
 }

@@ -205,22 +205,40 @@ static PyObject *rv_matrix_ranked(PyObject *matrix, PyObject *const *given, Py_s
     Py_RETURN_NONE;
 }
 
+/* operation(x), or operation(x, cancel=...), which Python takes over. */
+static PyObject *rv_matrix_call(PyObject *matrix, PyObject *const *given, Py_ssize_t count, PyObject *names, size_t at) {
+    if (count == 1 && !names) return rv_matrix_operation(matrix, given[0], at);
+    const Py_ssize_t all = count + (names ? PyTuple_GET_SIZE(names) : 0);
+    if (all > 2) return PyErr_Format(PyExc_TypeError, "takes a vector and a flag");
+    PyObject *arguments[4] = {matrix, PyUnicode_FromString(rv_row_operations[at])};
+    PyObject *method = PyUnicode_FromString("_general");
+    for (Py_ssize_t i = 0; i < all; i++) arguments[2 + i] = given[i];
+    PyObject *result = method && arguments[1] ? PyObject_VectorcallMethod(method, arguments, 2 + (size_t)count, names) : NULL;
+    Py_XDECREF(arguments[1]);
+    Py_XDECREF(method);
+    return result;
+}
+
 #define RV_MATRIX_OPERATION(op, at)                                                                                    \
-    static PyObject *rv_matrix_##op(PyObject *self, PyObject *x) { return rv_matrix_operation(self, x, at); }
+    static PyObject *rv_matrix_##op(PyObject *self, PyObject *const *given, Py_ssize_t count, PyObject *names) {       \
+        return rv_matrix_call(self, given, count, names, at);                                                          \
+    }
 RV_MATRIX_OPERATION(dot, 0)
 RV_MATRIX_OPERATION(cosine, 1)
 RV_MATRIX_OPERATION(sqdist, 2)
 RV_MATRIX_OPERATION(hamming, 3)
 RV_MATRIX_OPERATION(jaccard, 4)
 
+#define METHOD(name, function, flags, text) {name, (PyCFunction)(void (*)(void))function, flags, text}
 static PyMethodDef rv_matrix_methods[] = {
-    {"dot", rv_matrix_dot, METH_O, "Each row's sum of products with x."},
-    {"cosine", rv_matrix_cosine, METH_O, "Each row's cosine with x, in [-1, 1]; 0 for a zero vector."},
-    {"squared_distance", rv_matrix_sqdist, METH_O, "Each row's sum of squared differences from x."},
-    {"hamming", rv_matrix_hamming, METH_O, "In how many bits each row differs from x."},
-    {"jaccard", rv_matrix_jaccard, METH_O, "Each row's bits in both over bits in either; 1 where neither has any."},
-    {"_topk", (PyCFunction)(void (*)(void))rv_matrix_ranked, METH_FASTCALL, NULL},
+    METHOD("dot", rv_matrix_dot, METH_FASTCALL | METH_KEYWORDS, "Each row's sum of products with x."),
+    METHOD("cosine", rv_matrix_cosine, METH_FASTCALL | METH_KEYWORDS, "Each row's cosine with x, in [-1, 1]; 0 for a zero vector."),
+    METHOD("squared_distance", rv_matrix_sqdist, METH_FASTCALL | METH_KEYWORDS, "Each row's sum of squared differences from x."),
+    METHOD("hamming", rv_matrix_hamming, METH_FASTCALL | METH_KEYWORDS, "In how many bits each row differs from x."),
+    METHOD("jaccard", rv_matrix_jaccard, METH_FASTCALL | METH_KEYWORDS, "Each row's bits in both over bits in either; 1 where neither has any."),
+    METHOD("_topk", rv_matrix_ranked, METH_FASTCALL, NULL),
     {0}};
+#undef METHOD
 
 /* The type "Vector" or "Matrix", a new reference as a number. */
 static uintptr_t rv_python_type(const char *name) {

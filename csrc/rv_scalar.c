@@ -33,12 +33,13 @@ void rv_scalar_cross_dot_f32(const float *a, const float *b, float *out, size_t 
     for (size_t r = 0; r < rows_a; r++) rv_scalar_many_dot_f32(b, a + r * cols, out + r * stride, rows_b, cols);
 }
 
-void rv_scalar_matmul_f32(const float *a, const float *b, float *out, size_t rows, size_t inner, size_t cols) {
+void rv_scalar_matmul_f32(const float *a, const float *b, float *out, size_t rows, size_t inner, size_t cols,
+                          size_t stride) {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < cols; c++) {
             double sum = 0;
-            for (size_t i = 0; i < inner; i++) sum += (double)a[r * inner + i] * b[i * cols + c];
-            out[r * cols + c] = (float)sum;
+            for (size_t i = 0; i < inner; i++) sum += (double)a[r * inner + i] * b[i * stride + c];
+            out[r * stride + c] = (float)sum;
         }
     }
 }

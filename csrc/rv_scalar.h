@@ -21,6 +21,9 @@ static inline float cosine_of(double dot, double aa, double bb) {
     return (float)(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine);
 }
 
+/* Whether a float32 sum of squares is far enough from both ends of the range to have lost nothing. NaN is not. */
+static inline int is_comfortable(float square) { return square > 1e-30f && square < 1e30f; }
+
 static inline float float_of_bits(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof value);

@@ -6,12 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 64, QUERIES = 24 };
+/* Rows of a block for one query, for several at once, and those queries. */
+enum { ROWS = 256, CROSS_ROWS = 64, QUERIES = 24 };
 
-/* Rows that make a block of at most 64 K numbers. */
-static size_t block_rows(size_t cols, size_t left) {
-    const size_t fitting = 65536 / (cols + 1), most = fitting < 1 ? 1 : fitting > ROWS ? ROWS : fitting;
-    return left < most ? left : most;
+/* Rows that make a block of at most `numbers` numbers and `most` rows. */
+static size_t block_rows(size_t numbers, size_t most, size_t cols, size_t left) {
+    const size_t fitting = numbers / (cols + 1), rows = fitting < 1 ? 1 : fitting > most ? most : fitting;
+    return left < rows ? left : rows;
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -71,7 +72,7 @@ size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, si
     float scores[ROWS];
     for (size_t start = 0, here; start < rows; start += here) {
         if (cancel && *cancel) return 0;
-        here = block_rows(cols, rows - start);
+        here = block_rows(1 << 17, ROWS, cols, rows - start);
         by->score(m, start, x, scores, here, cols);
         rank(&heap, k, scores, start, here, keep);
     }
@@ -82,17 +83,17 @@ size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, si
 
 int rv_cross_topk(const float *queries, const float *m, size_t count, size_t rows, size_t cols, const uint8_t *keep,
                   size_t k, int32_t *top_rows, float *top_scores, size_t *found, const volatile int *cancel) {
-    float scores[QUERIES * ROWS];
+    float scores[QUERIES * CROSS_ROWS];
     memset(found, 0, count * sizeof *found);
     for (size_t start = 0, here; start < rows; start += here) {
-        here = block_rows(cols, rows - start);
+        here = block_rows(1 << 15, CROSS_ROWS, cols, rows - start);
         for (size_t q = 0; q < count; q += QUERIES) {
             const size_t queries_here = least(QUERIES, count - q);
             if (cancel && *cancel) return 0;
-            rv_cross_dot_f32(queries + q * cols, m + start * cols, scores, queries_here, here, cols, ROWS);
+            rv_cross_dot_f32(queries + q * cols, m + start * cols, scores, queries_here, here, cols, CROSS_ROWS);
             for (size_t i = 0; i < queries_here; i++) {
                 rv_heap heap = {top_rows + (q + i) * k, top_scores + (q + i) * k, found[q + i]};
-                rank(&heap, k, scores + i * ROWS, start, here, keep);
+                rank(&heap, k, scores + i * CROSS_ROWS, start, here, keep);
                 found[q + i] = heap.size;
             }
         }
@@ -107,7 +108,7 @@ int rv_cross_topk(const float *queries, const float *m, size_t count, size_t row
 /* |x - c|^2 is least where x . c - |c|^2 / 2 is greatest. */
 int rv_assign(const float *points, const float *centroids, size_t count, size_t rows, size_t cols, float *half_squares,
               int32_t *nearest, float *distances, const volatile int *cancel) {
-    float scores[QUERIES * ROWS], best[QUERIES];
+    float scores[QUERIES * CROSS_ROWS], best[QUERIES];
     for (size_t c = 0; c < rows; c++)
         half_squares[c] = rv_dot_f32(centroids + c * cols, centroids + c * cols, cols) / 2;
     for (size_t p = 0; p < count; p += QUERIES) {
@@ -115,11 +116,11 @@ int rv_assign(const float *points, const float *centroids, size_t count, size_t 
         for (size_t i = 0; i < points_here; i++) best[i] = -INFINITY, nearest[p + i] = 0;
         for (size_t start = 0, here; start < rows; start += here) {
             if (cancel && *cancel) return 0;
-            here = block_rows(cols, rows - start);
-            rv_cross_dot_f32(points + p * cols, centroids + start * cols, scores, points_here, here, cols, ROWS);
+            here = block_rows(1 << 15, CROSS_ROWS, cols, rows - start);
+            rv_cross_dot_f32(points + p * cols, centroids + start * cols, scores, points_here, here, cols, CROSS_ROWS);
             for (size_t i = 0; i < points_here; i++) {
                 for (size_t c = 0; c < here; c++) {
-                    const float score = scores[i * ROWS + c] - half_squares[start + c];
+                    const float score = scores[i * CROSS_ROWS + c] - half_squares[start + c];
                     if (score > best[i]) best[i] = score, nearest[p + i] = (int32_t)(start + c);
                 }
             }

@@ -45,9 +45,6 @@ static inline V v_add_square(V sum, V a, V b) {
     return v_fma(difference, difference, sum);
 }
 
-/* Whether a sum of squares is far enough from both ends of float's range to have lost nothing. NaN is not. */
-static inline int is_comfortable(float square) { return square > 1e-30f && square < 1e30f; }
-
 #define KIND f32
 #include "rv_vector_pairs.h"
 #define KIND f16

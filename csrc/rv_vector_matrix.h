@@ -51,34 +51,36 @@ static void cross_dot_f32(const float *a, const float *b, float *out, size_t row
 /* `tall` rows of a (of `inner` numbers) times `wide` vectors of columns of b (`left` columns, the last vector in part).
  */
 INLINE void product_tile(const float *a, const float *b, float *out, size_t tall, size_t wide, size_t inner,
-                         size_t cols, size_t left) {
+                         size_t stride, size_t left) {
     V sums[V_TALL][V_WIDE];
     for (size_t r = 0; r < tall; r++)
         for (size_t c = 0; c < wide; c++) sums[r][c] = v_set(0);
     for (size_t i = 0; i < inner; i++) {
         V right[V_WIDE];
-        for (size_t c = 0; c < wide; c++) right[c] = v_at(b + i * cols + c * V_LANES, left - c * V_LANES);
+        for (size_t c = 0; c < wide; c++) right[c] = v_at(b + i * stride + c * V_LANES, left - c * V_LANES);
         for (size_t r = 0; r < tall; r++) {
             const V factor = v_set(a[r * inner + i]);
             for (size_t c = 0; c < wide; c++) sums[r][c] = v_fma(factor, right[c], sums[r][c]);
         }
     }
     for (size_t r = 0; r < tall; r++)
-        for (size_t c = 0; c < wide; c++) v_put(out + r * cols + c * V_LANES, sums[r][c], left - c * V_LANES);
+        for (size_t c = 0; c < wide; c++) v_put(out + r * stride + c * V_LANES, sums[r][c], left - c * V_LANES);
 }
 
 /* `tall` rows of a times all of b. */
-INLINE void product_band(const float *a, const float *b, float *out, size_t tall, size_t inner, size_t cols) {
+INLINE void product_band(const float *a, const float *b, float *out, size_t tall, size_t inner, size_t cols,
+                         size_t stride) {
     size_t c = 0;
     for (; c + V_WIDE * V_LANES <= cols; c += V_WIDE * V_LANES)
-        product_tile(a, b + c, out + c, tall, V_WIDE, inner, cols, V_WIDE * V_LANES);
+        product_tile(a, b + c, out + c, tall, V_WIDE, inner, stride, V_WIDE * V_LANES);
     for (; c < cols; c += V_LANES)
-        product_tile(a, b + c, out + c, tall, 1, inner, cols, cols - c < V_LANES ? cols - c : V_LANES);
+        product_tile(a, b + c, out + c, tall, 1, inner, stride, cols - c < V_LANES ? cols - c : V_LANES);
 }
 
-static void matmul_f32(const float *a, const float *b, float *out, size_t rows, size_t inner, size_t cols) {
+static void matmul_f32(const float *a, const float *b, float *out, size_t rows, size_t inner, size_t cols,
+                       size_t stride) {
     size_t r = 0;
-    for (; r + V_TALL <= rows; r += V_TALL) product_band(a + r * inner, b, out + r * cols, V_TALL, inner, cols);
-    for (; r < rows; r++) product_band(a + r * inner, b, out + r * cols, 1, inner, cols);
+    for (; r + V_TALL <= rows; r += V_TALL) product_band(a + r * inner, b, out + r * stride, V_TALL, inner, cols, stride);
+    for (; r < rows; r++) product_band(a + r * inner, b, out + r * stride, 1, inner, cols, stride);
 }
 #undef INLINE

@@ -42,6 +42,15 @@ def test_an_instruction_set_this_cpu_lacks_is_refused(program: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("objdump"), reason="reads x86 machine code")
+@pytest.mark.parametrize(("name", "instruction"), [("vnni", "vpdpbusd"), ("popcnt", "vpopcntq"), ("bf16", "vdpbf16ps")])
+def test_a_layer_uses_the_instruction_it_is_there_for(program: Path, name: str, instruction: str) -> None:
+    listed = subprocess.run(
+        ["objdump", "-d", program.parent / "csrc" / f"rv_avx512_{name}.o"], capture_output=True, text=True, check=True
+    )
+    assert instruction in listed.stdout
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("objdump"), reason="reads x86 machine code")
 @pytest.mark.parametrize(("name", "widest"), REGISTERS.items())
 def test_a_set_uses_the_registers_it_is_named_for_and_none_wider(program: Path, name: str, widest: str) -> None:
     listed = subprocess.run(

@@ -133,22 +133,63 @@ def test_attention_agrees_with_numpy(random: np.random.Generator) -> None:
     np.testing.assert_allclose(simd.attention(q, k, v), e / e.sum(axis=1, keepdims=True) @ v, atol=1e-5)
 
 
-def test_a_set_flag_ends_a_call_that_would_run_for_minutes() -> None:
+LONG = 12_000
+WIDE = np.ones((LONG, 512), np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cancel: simd.cross_topk(WIDE, WIDE, 5, cancel=cancel),
+        lambda cancel: simd.attention(WIDE, WIDE, WIDE, cancel=cancel),
+        lambda cancel: simd.matmul(WIDE.reshape(3000, 2048), WIDE.reshape(2048, 3000), cancel=cancel),
+        lambda cancel: simd.cross_dot(WIDE, WIDE[:5000], cancel=cancel),
+    ],
+)
+def test_a_set_flag_ends_a_call_that_would_run_for_seconds(call: Callable[[simd.Cancel], object]) -> None:
     cancel = simd.Cancel()
-    ones = np.ones((1, 512), np.float32)
-    many = np.lib.stride_tricks.as_strided(ones, (20_000, 512), (2048, 4))[:1].repeat(20_000, axis=0)
-    timer = threading.Timer(0.05, cancel.set)
+    timer = threading.Timer(0.02, cancel.set)
     timer.start()
     with pytest.raises(CancelledError):
-        simd.cross_topk(many, many, 5, cancel=cancel)
+        call(cancel)
     timer.join()
-    for call in (
-        lambda: simd.topk(ones, ones[0], 1, cancel=cancel),
-        lambda: simd.assign(ones, ones, cancel=cancel),
-        lambda: simd.maxsim_bits(ones, [1], np.zeros((1, 64), np.uint8), np.array([0, 1]), cancel=cancel),
-    ):
+
+
+def test_every_long_call_takes_a_flag() -> None:
+    cancel, m, x = simd.Cancel(), np.ones((3, 8), np.float32), np.ones(8, np.float32)
+    matrix, square = simd.Matrix(m), np.ones((8, 8), np.float32)
+    calls: list[Callable[..., object]] = [
+        lambda **flag: simd.matvec(m, x, **flag),
+        lambda **flag: simd.matmul(m, square, **flag),
+        lambda **flag: simd.cross_dot(m, m, **flag),
+        lambda **flag: simd.topk(m, x, 1, **flag),
+        lambda **flag: simd.topk_dot(m, x, 1, **flag),
+        lambda **flag: simd.cross_topk(m, m, 1, **flag),
+        lambda **flag: simd.assign(m, m, **flag),
+        lambda **flag: simd.pq_distances(np.ones((3, 256)), np.zeros((2, 3), np.uint8), **flag),
+        lambda **flag: simd.maxsim_bits(m, [1, 1, 1], np.zeros((1, 1), np.uint8), np.array([0, 1]), **flag),
+        lambda **flag: simd.float16.cosine.many(m, x, **flag),
+        lambda **flag: simd.float32.distance.many(m, x, **flag),
+        lambda **flag: matrix.dot(x, **flag),
+        lambda **flag: matrix.squared_distance(simd.Vector(x), **flag),
+        lambda **flag: matrix.topk(x, 1, **flag),
+        lambda **flag: simd.lora_forward(m, m, np.ones((4, 3)), 1.0, **flag),
+        lambda **flag: simd.lora_backward(
+            m, np.ones((3, 4)), m, np.ones((4, 3)), 1.0, m.copy(), np.ones((4, 3), np.float32), **flag
+        ),
+        lambda **flag: simd.attention(m, m, m, **flag),
+    ]
+    for call in calls:
+        plain, flagged = call(), call(cancel=cancel)
+        np.testing.assert_array_equal(np.hstack(np.atleast_1d(plain)), np.hstack(np.atleast_1d(flagged)))  # type: ignore[call-overload]
+    cancel.set()
+    assert cancel.is_set
+    for call in calls:
         with pytest.raises(CancelledError):
-            call()
+            call(cancel=cancel)
+    for wrong in (lambda: matrix.dot(), lambda: matrix.dot(x, x, x), lambda: matrix.dot(x, other=1)):  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            wrong()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 /* NEON of 64-bit Arm: four rows a vector, products widened to int16 and added up in pairs. */
 #if defined(__aarch64__)
+#include "../rv.h"
 #include "rv_encoder_kernels.h"
 #include <arm_neon.h>
 #include <string.h>
 
-typedef float32x4_t V;
+#include "../rv_neon_floats.h"
+
 typedef int32x4_t I;
 
 static inline I i_add_dots(I sum, I weights, I x) {

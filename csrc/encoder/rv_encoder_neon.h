@@ -1,24 +1,7 @@
 /* NEON's four-lane operations for the encoder, all but the byte product, which the including file defines first. */
-#define V_LANES 4
 #define TILE_VECTORS 2
 #define TILE_TOKENS 6
 #define ATTEND_QUERIES 2
-
-static inline V v_load(const float *p) { return vld1q_f32(p); }
-static inline void v_store(float *p, V v) { vst1q_f32(p, v); }
-static inline V v_set(float x) { return vdupq_n_f32(x); }
-static inline V v_add(V a, V b) { return vaddq_f32(a, b); }
-static inline V v_sub(V a, V b) { return vsubq_f32(a, b); }
-static inline V v_mul(V a, V b) { return vmulq_f32(a, b); }
-static inline V v_min(V a, V b) { return vminq_f32(a, b); }
-static inline V v_max(V a, V b) { return vmaxq_f32(a, b); }
-static inline V v_fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
-static inline V v_round(V v) { return vrndnq_f32(v); }
-static inline V v_power_of_two(V v) {
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v), vdupq_n_s32(127)), 23));
-}
-static inline float v_sum(V v) { return vaddvq_f32(v); }
-static inline float v_greatest(V v) { return vmaxvq_f32(v); }
 
 static inline I i_start(int32_t excess) {
     (void)excess;

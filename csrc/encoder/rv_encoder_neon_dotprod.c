@@ -1,5 +1,6 @@
 /* NEON with the dot product extension: sixteen byte products, summed by fours, an instruction. */
 #if defined(__aarch64__)
+#include "../rv.h"
 #include "../rv_target.h"
 #include "rv_encoder_kernels.h"
 #include <arm_neon.h>
@@ -11,7 +12,8 @@ RV_TARGET_BEGIN("dotprod")
 RV_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #endif
 
-typedef float32x4_t V;
+#include "../rv_neon_floats.h"
+
 typedef int32x4_t I;
 
 static inline I i_add_dots(I sum, I weights, I x) {

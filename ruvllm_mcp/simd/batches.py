@@ -44,33 +44,51 @@ class Cancel:
         return bool(self.flag[0])
 
 
-def matvec(m: npt.ArrayLike, x: npt.ArrayLike) -> FloatArray:
-    """The dot product of each row of `m`, float32 (n, d), with `x`, float32 (d,): float32 (n,). DimensionError."""
-    matrix, vector = floats(m, 2, "m"), floats(x, 1, "x")
-    rows, cols = rows_and_vector(matrix, vector)
-    out = np.empty(rows, np.float32)
-    nogil.rv_many_dot_f32(long_pointer(matrix), long_pointer(vector), long_pointer(out), rows, cols)
+def many(operation: str, kind: str, matrix: AnyArray, vector: AnyArray, cancel: Cancel | None = None) -> AnyArray:
+    """An operation of pairs for every row of a matrix with a vector, both as the kernels take them."""
+    is_whole = kind in ("i8", "b1") and operation in ("dot", "sqdist", "hamming")
+    out: AnyArray = np.empty(len(matrix), np.int32 if is_whole else np.float32)
+    nogil.rv_many(
+        f"{operation}_{kind}".encode(),
+        long_pointer(matrix),
+        long_pointer(vector),
+        long_pointer(out),
+        *matrix.shape,
+        flag(cancel),
+    )
+    raise_if_cancelled(cancel)
     return out
 
 
-def matmul(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
+def matvec(m: npt.ArrayLike, x: npt.ArrayLike, *, cancel: Cancel | None = None) -> FloatArray:
+    """The dot product of each row of `m`, float32 (n, d), with `x`, float32 (d,): float32 (n,). DimensionError."""
+    matrix, vector = floats(m, 2, "m"), floats(x, 1, "x")
+    rows_and_vector(matrix, vector)
+    return many("dot", "f32", matrix, vector, cancel)
+
+
+def matmul(a: npt.ArrayLike, b: npt.ArrayLike, *, cancel: Cancel | None = None) -> FloatArray:
     """The product of `a`, float32 (m, k), and `b`, float32 (k, n): float32 (m, n). Raises DimensionError."""
     left, right = floats(a, 2, "a"), floats(b, 2, "b")
     if left.shape[1] != right.shape[0]:
         raise DimensionError(f"Matrices have shapes {left.shape} and {right.shape}.", "They take (m, k) and (k, n).")
     out = np.empty((len(left), right.shape[1]), np.float32)
-    nogil.rv_matmul_f32(long_pointer(left), long_pointer(right), long_pointer(out), *left.shape, right.shape[1])
+    nogil.rv_matmul(
+        long_pointer(left), long_pointer(right), long_pointer(out), *left.shape, right.shape[1], flag(cancel)
+    )
+    raise_if_cancelled(cancel)
     return out
 
 
-def cross_dot(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
+def cross_dot(a: npt.ArrayLike, b: npt.ArrayLike, *, cancel: Cancel | None = None) -> FloatArray:
     """The dot product of each row of `a`, float32 (m, d), with each of `b`, float32 (n, d): float32 (m, n)."""
     left, right = floats(a, 2, "a"), floats(b, 2, "b")
     _same_width(left, right)
     out = np.empty((len(left), len(right)), np.float32)
-    nogil.rv_cross_dot_f32(
-        long_pointer(left), long_pointer(right), long_pointer(out), len(left), len(right), left.shape[1], len(right)
+    nogil.rv_cross_dot(
+        long_pointer(left), long_pointer(right), long_pointer(out), len(left), *right.shape, flag(cancel)
     )
+    raise_if_cancelled(cancel)
     return out
 
 
@@ -104,17 +122,22 @@ def topk(
         size,
         long_pointer(rows),
         long_pointer(scores),
-        _flag(cancel),
+        flag(cancel),
     )
     raise_if_cancelled(cancel)
     return rows[:found].astype(np.int64), scores[:found]
 
 
 def topk_dot(
-    m: npt.ArrayLike, x: npt.ArrayLike, k: int, keep: npt.NDArray[np.bool_] | None = None
+    m: npt.ArrayLike,
+    x: npt.ArrayLike,
+    k: int,
+    keep: npt.NDArray[np.bool_] | None = None,
+    *,
+    cancel: Cancel | None = None,
 ) -> tuple[IndexArray, FloatArray]:
     """`topk` by dot product of float32."""
-    return topk(m, x, k, keep)
+    return topk(m, x, k, keep, cancel=cancel)
 
 
 def cross_topk(
@@ -141,7 +164,7 @@ def cross_topk(
         long_pointer(rows),
         long_pointer(scores),
         found,
-        _flag(cancel),
+        flag(cancel),
     )
     raise_if_cancelled(cancel)
     return [(rows[q, : found[q]].astype(np.int64), scores[q, : found[q]]) for q in range(len(left))]
@@ -169,13 +192,13 @@ def assign(
         long_pointer(half_squares),
         long_pointer(nearest),
         long_pointer(distances),
-        _flag(cancel),
+        flag(cancel),
     )
     raise_if_cancelled(cancel)
     return nearest.astype(np.int64), distances
 
 
-def pq_distances(table: npt.ArrayLike, codes: npt.ArrayLike) -> FloatArray:
+def pq_distances(table: npt.ArrayLike, codes: npt.ArrayLike, *, cancel: Cancel | None = None) -> FloatArray:
     """Asymmetric distances to product-quantised rows, float32 (n,): the sum over p of `table[p, codes[row, p]]`.
 
     `table`, float32 (parts, 256), holds the query's distance to every codeword, `codes`, uint8 (n, parts), the rows.
@@ -185,7 +208,8 @@ def pq_distances(table: npt.ArrayLike, codes: npt.ArrayLike) -> FloatArray:
     if entries.shape != (rows.shape[1], 256):
         raise DimensionError(f"table has shape {entries.shape}, codes {rows.shape}.", "(parts, 256) and (n, parts).")
     out = np.empty(len(rows), np.float32)
-    nogil.rv_adc_u8(long_pointer(entries), long_pointer(rows), long_pointer(out), *rows.shape)
+    nogil.rv_adc(long_pointer(entries), long_pointer(rows), long_pointer(out), *rows.shape, flag(cancel))
+    raise_if_cancelled(cancel)
     return out
 
 
@@ -217,7 +241,8 @@ def bitmap(keep: npt.NDArray[np.bool_] | None, rows: int) -> npt.NDArray[np.uint
     return np.packbits(keep, bitorder="little")
 
 
-def _flag(cancel: Cancel | None) -> Any:
+def flag(cancel: Cancel | None) -> Any:
+    """The flag as long calls take it."""
     return nogil_ffi.NULL if cancel is None else cancel.flag
 
 
@@ -275,7 +300,7 @@ def maxsim_bits(
         scores.size,
         long_pointer(scratch),
         long_pointer(scores),
-        _flag(cancel),
+        flag(cancel),
     )
     raise_if_cancelled(cancel)
     return scores

@@ -21,12 +21,12 @@ from ruvllm_mcp.simd.batches import (
     checked_k,
     checked_metric,
     flag_address,
+    many,
     raise_if_cancelled,
 )
 from ruvllm_mcp.simd.pairs import MAX_INT8_DIMENSIONS
 
 OPERATIONS = ("dot", "cosine", "sqdist", "hamming", "jaccard")
-METHODS = {"sqdist": "squared_distance"}
 
 if TYPE_CHECKING:
 
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
         def __new__(cls, array: AnyArray, kind: str) -> _Matrix: ...
         @property
         def array(self) -> AnyArray: ...
-        def dot(self, x: npt.ArrayLike | Vector) -> AnyArray: ...
-        def cosine(self, x: npt.ArrayLike | Vector) -> FloatArray: ...
-        def squared_distance(self, x: npt.ArrayLike | Vector) -> AnyArray: ...
-        def hamming(self, x: npt.ArrayLike) -> AnyArray: ...
-        def jaccard(self, x: npt.ArrayLike) -> FloatArray: ...
+        def dot(self, x: npt.ArrayLike | Vector, *, cancel: Cancel | None = None) -> AnyArray: ...
+        def cosine(self, x: npt.ArrayLike | Vector, *, cancel: Cancel | None = None) -> FloatArray: ...
+        def squared_distance(self, x: npt.ArrayLike | Vector, *, cancel: Cancel | None = None) -> AnyArray: ...
+        def hamming(self, x: npt.ArrayLike, *, cancel: Cancel | None = None) -> AnyArray: ...
+        def jaccard(self, x: npt.ArrayLike, *, cancel: Cancel | None = None) -> FloatArray: ...
         def _topk(self, operation: int, x: Any, k: int, keep: Any, cancel: int) -> Any: ...
 
 else:
@@ -91,8 +91,9 @@ class Matrix(_Matrix):
     """Rows (n, d), n and d >= 1, of one kind of number (f32, f16, bf16, i8, b1), to be compared with many vectors.
 
     `dot`, `cosine`, `squared_distance` and, for b1, `hamming` and `jaccard` take a vector (d,) of the kind, for f32
-    also a `Vector`, and give one number a row. They raise DimensionError and InvalidInputError. The numbers are copied,
-    so the array may change afterwards; `array` is the read-only copy. int8 is exact, at most 33,025 dimensions.
+    also a `Vector`, and give one number a row; a `cancel` ends a long call. They raise DimensionError and
+    InvalidInputError. The numbers are copied, so the array may change afterwards; `array` is the read-only copy. int8
+    is exact, at most 33,025 dimensions.
     """
 
     __slots__ = ("kind",)
@@ -131,10 +132,9 @@ class Matrix(_Matrix):
         rows, scores, found = answer
         return (rows, scores) if found == size else (rows[:found], scores[:found])
 
-    def _general(self, operation: str, x: npt.ArrayLike | Vector) -> AnyArray:
+    def _general(self, operation: str, x: npt.ArrayLike | Vector, cancel: Cancel | None = None) -> AnyArray:
         checked_metric(operation, self.kind)
-        answer: AnyArray = getattr(self, METHODS.get(operation, operation))(self._plain(x))
-        return answer
+        return many(operation, self.kind, self.array, self._plain(x), cancel)
 
     def _plain(self, x: npt.ArrayLike | Vector) -> AnyArray:
         """`x` as the methods in C take it. Raises what they cannot say."""

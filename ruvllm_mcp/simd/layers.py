@@ -1,7 +1,8 @@
 """Small layers of networks in one call each: low-rank adapters, pooled table rows, a FastGRNN cell, attention.
 
 All arrays are float32 but ids. What a layer writes to (gradients, state) must be a writeable C-contiguous float32
-array: it is written in place. Calls release the GIL. All raise DimensionError if shapes do not fit.
+array: it is written in place. Calls release the GIL; what may take long takes a `Cancel`. All raise DimensionError if
+shapes do not fit.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ import numpy.typing as npt
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
 from ruvllm_mcp.native.arrays import AnyArray, FloatArray, floats, long_pointer
 from ruvllm_mcp.native.lib import nogil, nogil_ffi
+from ruvllm_mcp.simd.batches import Cancel, flag, raise_if_cancelled
 
 
-def lora_forward(x: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, scale: float) -> FloatArray:
+def lora_forward(
+    x: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, scale: float, *, cancel: Cancel | None = None
+) -> FloatArray:
     """What a low-rank adapter adds: scale * (x A^T) B^T, (n, out), for x (n, in), A (rank, in), B (out, rank)."""
     inputs, left, right = floats(x, 2, "x"), floats(a, 2, "a"), floats(b, 2, "b")
     _fit(inputs.shape[1] == left.shape[1] and left.shape[0] == right.shape[1], inputs, left, right)
     out, inner = np.empty((len(inputs), len(right)), np.float32), np.empty((len(inputs), len(left)), np.float32)
     nogil.rv_lora_forward(
-        _lora(left, right, scale), long_pointer(inputs), long_pointer(out), len(inputs), long_pointer(inner)
+        _lora(left, right, scale),
+        long_pointer(inputs),
+        long_pointer(out),
+        len(inputs),
+        long_pointer(inner),
+        flag(cancel),
     )
+    raise_if_cancelled(cancel)
     return out
 
 
@@ -35,10 +45,12 @@ def lora_backward(
     scale: float,
     grad_a: FloatArray,
     grad_b: FloatArray,
+    *,
+    cancel: Cancel | None = None,
 ) -> FloatArray:
     """The gradient in x, (n, in), of a loss whose gradient in `lora_forward` is `grad_out`, (n, out).
 
-    Those in A and B are added to `grad_a` and `grad_b`.
+    Those in A and B are added to `grad_a` and `grad_b`, of some samples only if the call is cancelled.
     """
     inputs, outer = floats(x, 2, "x"), floats(grad_out, 2, "grad_out")
     left, right = floats(a, 2, "a"), floats(b, 2, "b")
@@ -54,7 +66,9 @@ def lora_backward(
         _written(grad_b, right.shape, "grad_b"),
         long_pointer(grad_x),
         long_pointer(scratch),
+        flag(cancel),
     )
+    raise_if_cancelled(cancel)
     return grad_x
 
 
@@ -113,12 +127,15 @@ def fastgrnn_step(
     )
 
 
-def attention(queries: npt.ArrayLike, keys: npt.ArrayLike, values: npt.ArrayLike) -> FloatArray:
+def attention(
+    queries: npt.ArrayLike, keys: npt.ArrayLike, values: npt.ArrayLike, *, cancel: Cancel | None = None
+) -> FloatArray:
     """softmax(Q K^T / sqrt(d)) V, (m, v), for queries (m, d), keys (n, d) and values (n, v), n >= 1."""
     asked, offered, held = floats(queries, 2, "queries"), floats(keys, 2, "keys"), floats(values, 2, "values")
     fits = asked.shape[1] == offered.shape[1] > 0 and len(offered) == len(held) > 0
     _fit(fits, asked, offered, held)
-    out, shares = np.empty((len(asked), held.shape[1]), np.float32), np.empty(len(offered), np.float32)
+    out = np.empty((len(asked), held.shape[1]), np.float32)
+    scratch = np.empty(len(offered) + held.shape[1], np.float32)
     nogil.rv_attention(
         long_pointer(asked),
         long_pointer(offered),
@@ -127,9 +144,10 @@ def attention(queries: npt.ArrayLike, keys: npt.ArrayLike, values: npt.ArrayLike
         len(asked),
         *offered.shape,
         held.shape[1],
-        long_pointer(shares),
-        nogil_ffi.NULL,
+        long_pointer(scratch),
+        flag(cancel),
     )
+    raise_if_cancelled(cancel)
     return out
 
 

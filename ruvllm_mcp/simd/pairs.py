@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError
-from ruvllm_mcp.native.arrays import AnyArray, long_pointer, numbers, pointer, rows_and_vector, same_length
-from ruvllm_mcp.native.lib import gil, nogil, python_function
+from ruvllm_mcp.native.arrays import AnyArray, numbers, pointer, rows_and_vector, same_length
+from ruvllm_mcp.native.lib import gil, python_function
+from ruvllm_mcp.simd.batches import Cancel, many
 
 MAX_INT8_DIMENSIONS = {"dot": 131_072, "cosine": 131_072, "sqdist": 33_025, "dist": 33_025}
 
@@ -45,16 +46,13 @@ class PairOperation:
         number: float = answer
         return number
 
-    def many(self, m: npt.ArrayLike, x: npt.ArrayLike) -> AnyArray:
+    def many(self, m: npt.ArrayLike, x: npt.ArrayLike, *, cancel: Cancel | None = None) -> AnyArray:
         matrix, vector = numbers(m, self.kind, 2, "m"), numbers(x, self.kind, 1, "x")
-        rows, cols = rows_and_vector(matrix, vector)
+        _, cols = rows_and_vector(matrix, vector)
         self._refuse_inexact(cols)
-        operation = "sqdist" if self.operation == "dist" else self.operation
-        is_whole = self.kind in ("i8", "b1") and operation in ("dot", "sqdist", "hamming")
-        out: AnyArray = np.empty(rows, np.int32 if is_whole else np.float32)
-        kernel = getattr(nogil, f"rv_many_{operation}_{self.kind}")
-        kernel(long_pointer(matrix), long_pointer(vector), long_pointer(out), rows, cols)
-        return np.sqrt(out, dtype=np.float32) if self.operation == "dist" else out
+        if self.operation == "dist":
+            return np.sqrt(many("sqdist", self.kind, matrix, vector, cancel), dtype=np.float32)
+        return many(self.operation, self.kind, matrix, vector, cancel)
 
     def _refuse_inexact(self, dimensions: int) -> None:
         if self._most is not None and dimensions > self._most:

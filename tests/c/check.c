@@ -59,7 +59,7 @@ void expect(const char *operation, double got, double want, double allowed) {
 double rounding(size_t n, double magnitude) { return (8 + (double)n / 4) * 0x1p-24 * magnitude + 0x1p-149 * (double)n; }
 
 /* A set is to be served by layers of its own: otherwise the test would test another one. */
-static void check_layers(void) {
+static void check_set(void) {
     for (size_t i = 0; rv_kernel_name(i); i++) {
         const char *layer = rv_kernel_layer(i, &set);
         now.compared++;
@@ -73,11 +73,13 @@ static bool run(const char *name) {
     set_name = name;
     if (strcmp(rv_in_use(), name)) fail("use", "%s is in use instead", rv_in_use());
     seed_random(20260101);
-    check_layers();
+    check_set();
     check_pairs();
     check_maps();
     check_matrices();
     check_codes();
+    check_scans();
+    check_layers();
     check_encoder();
     return true;
 }

@@ -67,6 +67,8 @@ void check_pairs(void);
 void check_maps(void);
 void check_matrices(void);
 void check_codes(void);
+void check_scans(void);
+void check_layers(void);
 void check_encoder(void);
 
 #endif

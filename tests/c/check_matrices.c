@@ -27,24 +27,29 @@ static void judge(const char *name, const float *a, const float *b, const float 
     }
 }
 
+static void expect_gap(const char *name, const float *out, size_t rows, size_t cols, size_t stride) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = cols; c < stride; c++)
+            if (!isnan(out[r * stride + c])) fail(name, "wrote into the gap after row %zu", r);
+}
+
 static void check_cross_dot(size_t rows_a, size_t rows_b, size_t cols, size_t gap) {
     const float *a = filled(A, rows_a * cols, AT_END), *b = filled(B, rows_b * cols, AT_END);
     const size_t stride = rows_b + gap, bytes = rows_a * stride * sizeof(float);
     float *out = memset(placed(OUT, bytes, sizeof *out, AT_END), 0xff, bytes);
     set.cross_dot_f32(a, b, out, rows_a, rows_b, cols, stride);
     judge("cross_dot_f32", a, b, out, rows_a, rows_b, cols, cols, 1, stride);
-    for (size_t r = 0; r < rows_a; r++)
-        for (size_t c = rows_b; c < stride; c++)
-            if (!isnan(out[r * stride + c])) fail("cross_dot_f32", "wrote into the gap after row %zu", r);
+    expect_gap("cross_dot_f32", out, rows_a, rows_b, stride);
     expect_surroundings_untouched("cross_dot_f32", OUT, out, bytes);
 }
 
-static void check_matmul(size_t rows, size_t inner, size_t cols) {
-    const float *a = filled(A, rows * inner, AT_END), *b = filled(B, inner * cols, AT_END);
-    const size_t bytes = rows * cols * sizeof(float);
-    float *out = placed(OUT, bytes, sizeof *out, AT_END);
-    set.matmul_f32(a, b, out, rows, inner, cols);
-    judge("matmul_f32", a, b, out, rows, cols, inner, 1, cols, cols);
+static void check_matmul(size_t rows, size_t inner, size_t cols, size_t gap) {
+    const size_t stride = cols + gap, bytes = rows * stride * sizeof(float);
+    const float *a = filled(A, rows * inner, AT_END), *b = filled(B, inner * stride, AT_END);
+    float *out = memset(placed(OUT, bytes, sizeof *out, AT_END), 0xff, bytes);
+    set.matmul_f32(a, b, out, rows, inner, cols, stride);
+    judge("matmul_f32", a, b, out, rows, cols, inner, 1, stride, stride);
+    expect_gap("matmul_f32", out, rows, cols, stride);
     expect_surroundings_untouched("matmul_f32", OUT, out, bytes);
 }
 
@@ -57,6 +62,6 @@ void check_matrices(void) {
     report("cross_dot_f32");
     for (size_t rows = 0; rows <= 13; rows++)
         for (size_t inner = 0; inner <= 17; inner += 1 + inner / 4)
-            for (size_t cols = 0; cols <= 140; cols += 1 + cols / 5) check_matmul(rows, inner, cols);
+            for (size_t cols = 0; cols <= 140; cols += 1 + cols / 5) check_matmul(rows, inner, cols, inner % 3);
     report("matmul_f32");
 }
