@@ -45,22 +45,33 @@ class MemoryId(int):
     """The id of a stored memory: an `int` that also tells what adding it did.
 
     `merged`: the very same content was there already in the namespace and kept its id.
-    `similar`: ids of near duplicates, most similar first. `redacted`: how many secrets were blanked out.
+    `similar`: ids of near duplicates, most similar first, if they were looked for (`compared`; a large bulk load is not
+    slowed down by it). `redacted`: how many secrets were blanked out.
     """
 
     merged: bool
     similar: tuple[int, ...]
+    compared: bool
     redacted: int
 
-    def __new__(cls, value: int, *, merged: bool = False, similar: Sequence[int] = (), redacted: int = 0) -> MemoryId:
+    def __new__(
+        cls,
+        value: int,
+        *,
+        merged: bool = False,
+        similar: Sequence[int] = (),
+        compared: bool = True,
+        redacted: int = 0,
+    ) -> MemoryId:
         self = super().__new__(cls, value)
         self.merged = merged
         self.similar = tuple(similar)
+        self.compared = compared
         self.redacted = redacted
         return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[int], dict[str, Any]]:
-        return (int(self),), {"merged": self.merged, "similar": self.similar, "redacted": self.redacted}
+        return (int(self),), dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -186,10 +197,12 @@ class NamespaceInfo(Record):
 
 @dataclass(frozen=True)
 class PruneReport(Record):
-    """What `prune_memory` removed (or would remove, when `dry_run`), with ids oldest first."""
+    """What `prune_memory` removed (or would remove, when `dry_run`), with ids oldest first. `merged`: of those, which
+    went into another memory that says nearly the same, and into which."""
 
     ids: tuple[int, ...]
     dry_run: bool
+    merged: Mapping[int, int]
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def list_(session: Session, limit: int, cursor: str | None, everything: bool, wh
     rows = []
     for item in items:
         place, content = origin(item)
-        first = next((line.strip() for line in output.shown(content).split("\n") if line.strip()), "")
+        first = output.first_line(content)
         label = output.shown(place) if "collection" in item.metadata else f"{place}  {first}" if place else first
         rows.append([f"#{item.id}", output.when(item.updated_at), item.kind, output.shown(item.namespace), label])
     if len({row[3] for row in rows}) == 1:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ruvllm_mcp.cli import output
+from ruvllm_mcp.cli.memory_read import origin
 from ruvllm_mcp.cli.session import Command, Session, current, text_from
 from ruvllm_mcp.cli.values import duration, merged, pairs
+from ruvllm_mcp.errors import NotFoundError
 from ruvllm_mcp.types import TRUST_LEVELS, Trust
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ metadata_option = click.option(
     "--metadata", "-m", type=pairs, multiple=True, metavar="KEY=VALUE", help="A field, or a JSON object. Repeatable."
 )
 
+
+SHOWN_PRUNED = 20
 
 trust_option = click.option(
     "--trust",
@@ -178,16 +183,29 @@ def prune(session: Session, /, dry_run: bool, kinds: Sequence[str], **bounds: fl
         from ruvllm_mcp.memory.lifecycle import PrunePolicy
 
         policy: dict[str, Any] = {**bounds, "kinds": tuple(kinds) or None}
-        return await llm.prune_memory(PrunePolicy(**policy), namespace=session.searched(), dry_run=dry_run)
+        report = await llm.prune_memory(PrunePolicy(**policy), namespace=session.searched(), dry_run=dry_run)
+        shown = []
+        for memory_id in report.ids[:SHOWN_PRUNED] if dry_run and not session.as_json else ():
+            with suppress(NotFoundError):  # it has expired: nobody is shown it any more
+                shown.append(await llm.get_memory(memory_id))
+        return report, shown
 
-    report = session.run(work)
+    report, shown = session.run(work)
     if session.as_json:
         output.emit_json(report.to_dict())
         return
     would = "Would forget" if dry_run else "Forgot"
-    named = ", ".join(f"#{memory_id}" for memory_id in report.ids[:20])
-    more = ", …" if len(report.ids) > 20 else ""
-    click.echo(f"{would} {_counted(len(report.ids), 'memory', 'memories')}{': ' + named + more if named else ''}.")
+    merged = f", {len(report.merged):,} of them merged into one that says nearly the same" if report.merged else ""
+    click.echo(f"{would} {_counted(len(report.ids), 'memory', 'memories')}{merged}.")
+    rows = []
+    for record in shown:
+        place, content = origin(record)
+        into = f"into #{report.merged[record.id]}" if record.id in report.merged else ""
+        first = f"{place}  {output.first_line(content)}".strip()
+        rows.append([f"#{record.id}", output.when(record.updated_at), f"{record.importance:g}", into, first])
+    output.table(rows, right=[0, 2])
+    if dry_run and len(report.ids) > len(shown):
+        click.echo(output.dim(f"… and {len(report.ids) - len(shown):,} more; --json lists all."))
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

@@ -107,6 +107,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def first_line(text: str) -> str:
+    """A text's first line that is not blank, fit to be shown."""
+    return next((line.strip() for line in shown(text).split("\n") if line.strip()), "")
+
+
 def excerpt(text: str, *, indent: str = "    ", lines: int = SHOWN_LINES) -> None:
     """The first lines of a text, indented, each cut at the terminal's edge."""
     width = terminal_width() - len(indent)

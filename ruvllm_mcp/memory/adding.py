@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ruvllm_mcp.embed.base import Embedder
+import numpy as np
+
+from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory import checks, drafting
 from ruvllm_mcp.memory.live import LiveReplica
+from ruvllm_mcp.memory.replica import NEAR_DUPLICATE
 from ruvllm_mcp.memory.store import Draft, Store
 from ruvllm_mcp.types import MemoryId, NewMemory
 
-COMPARE_AT_ONCE = 64
+Near = Sequence[tuple[float, int]]
+COMPARE_AT_ONCE = 64  # so many are always compared with what is there,
+COMPARE_PAIRS = 5_000_000  # more of them up to so many cosines: some tenths of a second
 
 
 def add(
@@ -32,12 +37,28 @@ def add(
     if not drafts:
         return []
     ready = _embed_new(drafts, store, embedder, progress)
-    similar = _near_duplicates(ready, live) if len(ready) <= COMPARE_AT_ONCE else [()] * len(ready)
+    stored = _near_in_store(ready, live)
+    together = _near_in_batch(ready) if stored is not None else {}
     written = store.insert(ready, embedder.fingerprint, now)
     return [
-        MemoryId(number, merged=merged, similar=[near for near in close if near != number], redacted=item.redacted)
-        for (number, merged), close, item in zip(written, similar, drafts, strict=True)
+        MemoryId(
+            number,
+            merged=merged,
+            similar=[near for near in dict.fromkeys(_closest(row, stored, together, written)) if near != number],
+            compared=stored is not None,
+            redacted=item.redacted,
+        )
+        for row, ((number, merged), item) in enumerate(zip(written, drafts, strict=True))
     ]
+
+
+def _closest(
+    row: int, stored: Sequence[Near] | None, together: Mapping[int, Near], written: Sequence[tuple[int, bool]]
+) -> Iterator[int]:
+    """Ids of what is near the row's memory, in the store before and among those written with it."""
+    beside = [(cosine, written[other][0]) for cosine, other in together.get(row, ())]
+    for _, memory_id in sorted([*(stored or {row: ()})[row], *beside], key=lambda near: (-near[0], near[1])):
+        yield memory_id
 
 
 def _embed_new(
@@ -60,12 +81,33 @@ def _embed_new(
     ]
 
 
-def _near_duplicates(drafts: Sequence[Draft], live: LiveReplica) -> Sequence[Sequence[int]]:
-    """For each freshly embedded draft, ids in its namespace that say nearly the same, most similar first."""
+def _near_in_store(drafts: Sequence[Draft], live: LiveReplica) -> Sequence[Near] | None:
+    """For each freshly embedded draft, cosine and id of what says nearly the same in its namespace; None when that
+    would be too much work."""
     with live.lock:
         replica = live.current()
+        if len(drafts) > COMPARE_AT_ONCE and len(drafts) * (replica.alive + len(drafts)) > COMPARE_PAIRS:
+            return None
         now = time.time()
         return [
             () if draft.embedding is None else replica.near(draft.embedding.vector, draft.namespace, now)
             for draft in drafts
         ]
+
+
+def _near_in_batch(drafts: Sequence[Draft]) -> Mapping[int, Near]:
+    """The same among the drafts themselves, by row."""
+    found: dict[int, list[tuple[float, int]]] = {}
+    spaces: dict[str, dict[bytes, tuple[int, FloatArray]]] = {}
+    for row, draft in enumerate(drafts):
+        if draft.embedding is not None:  # the very same text once: its copies are merged into it
+            spaces.setdefault(draft.namespace, {}).setdefault(draft.content_hash, (row, draft.embedding.vector))
+    for members in spaces.values():
+        rows = [row for row, _ in members.values()]
+        vectors = np.array([vector for _, vector in members.values()])
+        for place, row in enumerate(rows):
+            cosines = vectors @ vectors[place]
+            for other in np.flatnonzero(cosines >= NEAR_DUPLICATE).tolist():
+                if other != place:
+                    found.setdefault(row, []).append((float(cosines[other]), rows[other]))
+    return found

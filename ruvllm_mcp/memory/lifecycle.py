@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory import checks
-from ruvllm_mcp.types import MemoryRecord
+from ruvllm_mcp.types import TRUST_LEVELS, MemoryRecord
 
 
 @dataclass(frozen=True)
 class PrunePolicy:
     """A memory goes when it breaks any bound that is set. `older_than` and `unused_for` are seconds since it was last
     written and last found; `importance_below` in [0, 1]; `keep_at_most` counts per namespace, the least important and
-    longest unused going first. `similar_above` in [0.8, 0.99]: of memories of one namespace whose cosine reaches it,
-    only the most important stays, the oldest of equals. `expired` removes what outlived its ttl. `kinds` narrows all
-    but `expired`."""
+    longest unused going first. `similar_above` in [0.8, 0.99]: memories of one namespace whose cosine reaches it are
+    merged into the most trusted, most important, oldest of them. `expired` removes what outlived its ttl. `kinds`
+    narrows all but `expired`."""
 
     older_than: float | None = None
     unused_for: float | None = None
@@ -45,9 +45,10 @@ class PrunePolicy:
 
 def chosen(
     records: Iterable[MemoryRecord], policy: PrunePolicy, now: float, near: Callable[[MemoryRecord], Iterable[int]]
-) -> list[int]:
-    """Ids that break the policy, oldest first. `near` gives the ids of a memory's namespace that reach
-    `similar_above`."""
+) -> tuple[list[int], dict[int, int]]:
+    """Ids that break the policy, oldest first, and which of them are merged into which. `near` gives the ids of a
+    memory's namespace that reach `similar_above`."""
+    into: dict[int, int] = {}
     gone: set[int] = set()
     kept: dict[str, list[MemoryRecord]] = {}
     for record in records:
@@ -60,25 +61,25 @@ def chosen(
                 kept.setdefault(record.namespace, []).append(record)
     if policy.similar_above is not None:
         for group in kept.values():
-            repeats = _repeats(group, near)
-            gone |= repeats
-            group[:] = [record for record in group if record.id not in repeats]
+            into |= _repeats(group, near)
+            group[:] = [record for record in group if record.id not in into]
     if policy.keep_at_most is not None:
         for group in kept.values():
             group.sort(key=lambda record: (record.importance, _last_used(record), record.id))
             gone.update(record.id for record in group[: max(0, len(group) - policy.keep_at_most)])
-    return sorted(gone)
+    return sorted(gone.union(into)), into
 
 
-def _repeats(group: Iterable[MemoryRecord], near: Callable[[MemoryRecord], Iterable[int]]) -> set[int]:
-    """Those of a namespace's memories that say nearly what a more important or older one says."""
+def _repeats(group: Iterable[MemoryRecord], near: Callable[[MemoryRecord], Iterable[int]]) -> dict[int, int]:
+    """Those of a namespace's memories that say nearly what a better one says, each with that one, which stays."""
     left = {record.id for record in group}
-    gone: set[int] = set()
-    for record in sorted(group, key=lambda record: (-record.importance, record.id)):
-        left.discard(record.id)  # it stays, unless one before it took it away
-        if record.id not in gone:
-            gone |= left.intersection(near(record))
-    return gone
+    into: dict[int, int] = {}
+    for record in sorted(group, key=lambda item: (-TRUST_LEVELS.index(item.trust), -item.importance, item.id)):
+        if record.id in left:
+            left.discard(record.id)
+            into |= dict.fromkeys(left.intersection(near(record)), record.id)
+            left.difference_update(into)
+    return into
 
 
 def _last_used(record: MemoryRecord) -> float:

@@ -97,8 +97,9 @@ class Memory:
 
     def add(self, items: Sequence[NewMemory], progress: drafting.Progress | None = None) -> MemoryIds:
         """Ids in order; all or none are written, durably, when this returns. A text already in its namespace keeps its
-        id (`merged`); `similar` names memories with a cosine of at least 0.95, when at most 64 items are added at once
-        (a bulk load is not slowed down by it). What `progress` raises ends the call with nothing written."""
+        id (`merged`); `similar` names memories with a cosine of at least 0.95, among those added with it too, unless
+        that is too much work for a bulk load (`compared` tells). What `progress` raises ends the call with nothing
+        written."""
         return adding.add(items, self._store, self._live, self.embedder, self.namespace, progress)
 
     def search(
@@ -283,11 +284,16 @@ class Memory:
     def prune(
         self, policy: PrunePolicy, *, namespaces: Sequence[str] | None = None, dry_run: bool = False
     ) -> PruneReport:
-        """Deletes what breaks the policy, or only tells what it would delete."""
+        """Deletes what breaks the policy, or only tells what it would delete. What goes because another memory says
+        nearly the same hands its links, accesses and metadata to that one."""
         self._access.flush()
+        now = time.time()
         records = self._records(checks.namespaces(namespaces), 0.0)
-        ids = chosen(records, policy, time.time(), lambda record: self._near(record, policy.similar_above or 1.0))
-        return PruneReport(tuple(ids if dry_run or not ids else self._store.delete(ids)), dry_run)
+        ids, into = chosen(records, policy, now, lambda record: self._near(record, policy.similar_above or 1.0))
+        if not dry_run and ids:
+            into = self._store.merge(into, now) if into else into
+            ids = sorted([*into, *self._store.delete([memory_id for memory_id in ids if memory_id not in into])])
+        return PruneReport(tuple(ids), dry_run, into)
 
     def _near(self, record: MemoryRecord, threshold: float) -> Sequence[int]:
         """Ids in the record's namespace, its own included, whose cosine with it reaches the threshold."""
@@ -295,7 +301,8 @@ class Memory:
         if vector is None:
             return ()
         with self._live.lock:
-            return self._live.current().near(vector, record.namespace, time.time(), threshold, limit=100)
+            near = self._live.current().near(vector, record.namespace, time.time(), threshold, limit=100)
+        return [memory_id for _, memory_id in near]
 
     def records(self, namespaces: Sequence[str] | None = None) -> Iterator[MemoryRecord]:
         """Every unexpired memory, by id."""

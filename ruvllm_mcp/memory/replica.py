@@ -270,12 +270,13 @@ class Replica:
 
     def near(
         self, vector: FloatArray, namespace: str, now: float, threshold: float = NEAR_DUPLICATE, limit: int = 10
-    ) -> Sequence[int]:
-        """Up to `limit` ids in the namespace whose cosine with `vector` reaches the threshold, most similar first."""
+    ) -> Sequence[tuple[float, int]]:
+        """Cosine and id of up to `limit` memories of the namespace whose cosine with `vector` reaches the threshold,
+        most similar first."""
         scope = self.scope([namespace], now)
         rows, scores = self.vectors.best(Query(vector), scope.keep.rows, scope.kept, limit)
-        found: list[int] = self.rows("ids")[rows[scores >= threshold]].tolist()
-        return found
+        reaching = scores >= threshold
+        return list(zip(scores[reaching].tolist(), self.rows("ids")[rows[reaching]].tolist(), strict=True))
 
     def neighbours(self, rows: IntArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Rows of the memory before and after each, by id among those of the same namespace, source and session; -1

@@ -96,8 +96,13 @@ def test_prune_tells_before_it_forgets(shell: Shell) -> None:
     for importance in ("0.1", "0.9"):
         shell("memory", "add", f"Worth {importance}.", "--importance", importance)
     planned = shell("memory", "prune", "--importance-below", "0.5", "--dry-run")
-    assert planned.out == "Would forget 1 memory: #1.\n"
-    assert shell("memory", "prune", "--importance-below", "0.5", "--json").json == {"ids": [1], "dry_run": False}
+    assert planned.out.startswith("Would forget 1 memory.\n#1 ")
+    assert "Worth 0.1." in planned.out
+    assert shell("memory", "prune", "--importance-below", "0.5", "--json").json == {
+        "ids": [1],
+        "dry_run": False,
+        "merged": {},
+    }
     assert len(shell("memory", "list", "--json").json["items"]) == 1
     shell("memory", "add", "Worth 0.1 elsewhere.", "--importance", "0.1", "-n", "other")
     assert shell("memory", "prune", "--importance-below", "0.5", "--json").json["ids"] == []
@@ -108,7 +113,10 @@ def test_prune_keeps_one_of_those_that_say_nearly_the_same(shell: Shell) -> None
     shell("memory", "add", "The deploy pipeline runs every Tuesday at noon, after the nightly build is green.")
     shell("memory", "add", "The deploy pipeline runs every Tuesday at noon after the nightly build is green")
     shell("memory", "add", "Invoices are rounded half to even.")
-    assert len(shell("memory", "prune", "--similar-above", "0.9", "--json").json["ids"]) == 1
+    assert "1 of them merged into one that says nearly the same" in shell(
+        "memory", "prune", "--similar-above", "0.9", "--dry-run"
+    ).out.replace("\n", " ")
+    assert shell("memory", "prune", "--similar-above", "0.9", "--json").json["merged"] == {"2": 1}
 
 
 def test_text_comes_from_stdin(shell: Shell) -> None:

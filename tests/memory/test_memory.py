@@ -10,9 +10,10 @@ import pytest
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
+from ruvllm_mcp.memory import adding
 from ruvllm_mcp.memory.lifecycle import PrunePolicy
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.types import MemoryId, NewMemory
+from ruvllm_mcp.types import Link, MemoryId, NewMemory, PruneReport
 from tests.memory.conftest import WordEmbedder
 
 pytestmark = pytest.mark.usefixtures("either_store")
@@ -66,6 +67,32 @@ def test_near_duplicates_are_reported_most_similar_first(memory: Memory) -> None
     added = add(memory, text)[0]
     assert added.similar[0] == close[0]
     assert close[2] not in added.similar
+
+
+def test_near_duplicates_are_found_in_bulk_and_within_what_is_added_together(
+    memory: Memory, embedder: WordEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [" ".join(f"word{n % 5}x{part}" for part in range(40)) + f" note{n}" for n in range(120)]
+    earlier = memory.add([NewMemory(text) for text in texts[:40]])
+    later = memory.add([NewMemory(text) for text in texts[40:]] + [NewMemory(texts[119], namespace="there")])
+    vectors = embedder.encode(texts).vectors.astype(np.float64)
+    close = vectors @ vectors.T >= 0.95
+    np.fill_diagonal(close, False)
+    assert close[40:].sum() > 500, "there is something to find"
+    number = {row: int(memory_id) for row, memory_id in enumerate([*earlier, *later[:80]])}
+    for row in range(40, 120):
+        assert number[row] == later[row - 40]
+        before = {number[other] for other in np.flatnonzero(close[row, :40])}
+        beside = {number[40 + other] for other in np.flatnonzero(close[row, 40:])}
+        found = set(later[row - 40].similar)
+        assert found <= before | beside
+        assert beside <= found
+        assert len(found & before) >= min(10, len(before)), "up to ten of the store's"
+    assert later[80].similar == (), "another namespace is no repetition"
+    assert all(memory_id.compared for memory_id in later)
+    monkeypatch.setattr(adding, "COMPARE_PAIRS", 1_000)
+    unseen = memory.add([NewMemory(f"{text} again") for text in texts])
+    assert [(memory_id.compared, memory_id.similar) for memory_id in unseen] == [(False, ())] * 120
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "vector", "lexical"])
@@ -194,9 +221,27 @@ def test_pruning_leaves_one_of_those_that_say_the_same(memory: Memory, embedder:
     assert cosines[1, 3] < 0.92
     report = memory.prune(PrunePolicy(similar_above=0.9), dry_run=True)
     assert report.ids == (ids[0], ids[2]), "the most important of the three stays; another namespace is no repetition"
-    memory.prune(PrunePolicy(similar_above=0.9))
+    assert report.merged == {ids[0]: ids[1], ids[2]: ids[1]}
+    assert memory.prune(PrunePolicy(similar_above=0.9)) == PruneReport(report.ids, False, report.merged)
     assert [record.id for record in memory.records()] == [ids[1], ids[3], ids[4]]
     assert memory.prune(PrunePolicy(similar_above=0.9)).ids == ()
+
+
+def test_merging_hands_over_links_accesses_and_metadata_but_not_to_the_more_trusted(memory: Memory) -> None:
+    base = "retry the upload with exponential backoff after every timeout of the network"
+    kept = memory.add([NewMemory(base, {"a": 1}, importance=0.9)])[0]
+    gone = memory.add([NewMemory(f"{base} please", {"a": 2, "b": 2})])[0]
+    agents = memory.add([NewMemory(f"{base} do", {"c": 3}, importance=1, trust="agent")])[0]
+    other = memory.add([NewMemory("something else entirely")])[0]
+    memory.link(gone, other, "causes", 0.5)
+    memory.link(other, agents, "causes", 0.25)
+    memory.link(gone, kept)
+    memory.search(f"{base} please", 3)
+    report = memory.prune(PrunePolicy(similar_above=0.9))
+    assert report.merged == {gone: kept, agents: kept}
+    assert memory.get(kept).metadata == {"a": 1, "b": 2}
+    assert memory.get(kept).access_count == 3
+    assert memory.neighbours(kept) == (Link(other, "causes", 0.5), Link(other, "causes", 0.25))
 
 
 class Taught:
