@@ -19,22 +19,12 @@ from typing import Any, TypeVar
 from ruvllm_mcp.errors import SettingsError
 
 T = TypeVar("T")
-MODELS = ("extractive", "echo")
 
 
 def _home(value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise ValueError("a folder's path")
     return Path(value).expanduser().absolute()
-
-
-def _choice(*names: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in names:
-            raise ValueError("one of " + ", ".join(names))
-        return str(value)
-
-    return read
 
 
 def _integer(low: int, high: int) -> Callable[[Any], int]:
@@ -76,6 +66,17 @@ def _store(value: Any) -> str:
     return str(value)
 
 
+def _model(value: Any) -> str:
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not isinstance(text, str) or not text.strip() or len(text) > 4096 or not text.isprintable():
+        raise ValueError("extractive, echo, or a model's name or path")
+    return text
+
+
+def _total_megabytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000
+
+
 def _setting(
     read: Callable[[Any], T], default: Callable[[], T], doc: str, *, project: bool = False, shown: bool = True
 ) -> T:
@@ -107,7 +108,14 @@ class Settings:
     store: str = _setting(_store, str, "address of a shared database; none: a file in home", shown=False)
     namespace: str = _setting(_namespace, _project_namespace, "where memories go when none is named", project=True)
     embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
-    model: str = _setting(_choice(*MODELS), lambda: "extractive", "what writes answers", project=True)
+    model: str = _setting(
+        _model, lambda: "extractive", "what writes answers: extractive, echo, a GGUF file or a model folder"
+    )
+    warm_pool_size: int = _setting(_integer(1, 64), lambda: 2, "language models that stay loaded", project=True)
+    model_memory: int = _setting(
+        _integer(1, 10**9), lambda: max(1, _total_megabytes() // 2), "megabytes that loaded models may take together"
+    )
+    batch_size: int = _setting(_integer(1, 64), lambda: 4, "answers of batch_query written at a time", project=True)
     threads: int = _setting(_integer(1, 256), lambda: os.cpu_count() or 1, "worker threads for long work", project=True)
     max_memories: int = _setting(_integer(0, 10**12), lambda: 0, "memories a namespace may hold, 0 for any number")
     max_bytes: int = _setting(_integer(0, 10**15), lambda: 0, "bytes of text a namespace may hold, 0 for any number")

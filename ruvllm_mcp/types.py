@@ -285,6 +285,30 @@ class QueryResponse(Record):
     request_id: str
     usage: Usage
     cost: float
+    finish_reason: FinishReason = "stop"
+
+
+@dataclass(frozen=True)
+class GenerationResponse(Record):
+    """What a language model wrote. Times are in milliseconds from the call; `first_token_ms` None if nothing was
+    written; `scores` of each token, when asked for by `logprobs`."""
+
+    text: str
+    model: str
+    backend: str
+    finish_reason: FinishReason
+    usage: Usage
+    latency_ms: float
+    first_token_ms: float | None
+    scores: tuple[TokenScore, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chunk(Record):
+    """A piece of text as it was written; the last one is empty and has the whole `response`."""
+
+    text: str
+    response: GenerationResponse | None
 
 
 @dataclass(frozen=True)

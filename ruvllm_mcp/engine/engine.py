@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from ruvllm_mcp.engine.generation import GenerationCalls
 from ruvllm_mcp.engine.learning import LearningCalls
 from ruvllm_mcp.engine.trace import Meter
 from ruvllm_mcp.errors import InvalidInputError, RuvLLMError
@@ -26,7 +27,6 @@ from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.types import (
     Context,
     FeedbackReceipt,
-    GenerationConfig,
     Link,
     MemoryHits,
     MemoryId,
@@ -36,7 +36,6 @@ from ruvllm_mcp.types import (
     NewMemory,
     Page,
     PruneReport,
-    QueryResponse,
     SearchMode,
     StateReport,
     Stats,
@@ -53,10 +52,9 @@ Where = Mapping[str, Any]
 Namespaces = str | Sequence[str] | None
 EVERYWHERE = "*"
 SHARED_NAMESPACE = "global"
-QUERY_MEMORIES = 8
 
 
-class RuvLLM(LearningCalls):
+class RuvLLM(GenerationCalls, LearningCalls):
     """A memory that answers, and improves with feedback: `async with RuvLLM() as llm: ...`.
 
     `settings` are taken as given; without them `Settings.load(**overrides)` reads environment and files. Opening
@@ -220,41 +218,7 @@ class RuvLLM(LearningCalls):
         """Change a namespace's `max_memories`, `max_bytes` (None: the settings' limit) or `token_bits`."""
         return await self._run("configure_namespace", lambda parts: parts.memory.configure(namespace, **changes))
 
-    # Answers and learning
-
-    async def query(
-        self,
-        text: str,
-        *,
-        namespace: Namespaces = None,
-        where: Where | None = None,
-        min_trust: Trust = "untrusted",
-        config: GenerationConfig | None = None,
-    ) -> QueryResponse:
-        """Answer from memory: embed, recall, let the backend write, record. `sources` are the memories it rests on."""
-        started = time.perf_counter()
-        scope = self._scope(namespace)
-
-        def answer(parts: Parts) -> QueryResponse:
-            found = parts.search(
-                text, QUERY_MEMORIES, namespaces=scope, where=where, mode="hybrid", min_trust=min_trust
-            )
-            written = parts.answer(text, found.hits, config or GenerationConfig())
-            context_size = sum(parts.embedder().count_tokens(source.content) for source in written.sources)
-            return QueryResponse(
-                text=written.text,
-                confidence=written.confidence,
-                model=parts.backend.model,
-                backend=parts.backend.name,
-                sources=written.sources,
-                context_size=context_size,
-                latency_ms=_milliseconds_since(started),
-                request_id=found.request_id,
-                usage=written.usage,
-                cost=0.0,
-            )
-
-        return await self._run("query", answer)
+    # Feedback
 
     async def feedback(
         self,
@@ -319,9 +283,12 @@ class RuvLLM(LearningCalls):
 
         return await self._run("import_state", lambda parts: state.read(parts.memory, parts.sona, Path(path)))
 
-    async def _run(self, operation: str, work: Callable[[Parts], T]) -> T:
+    def _check_open(self) -> None:
         if self._closed:
             raise RuvLLMError("This engine is closed.", "Open a new one: async with RuvLLM() as llm.")
+
+    async def _run(self, operation: str, work: Callable[[Parts], T]) -> T:
+        self._check_open()
         with self._meter.measure(operation):
             return await anyio.to_thread.run_sync(lambda: work(self._open()))
 

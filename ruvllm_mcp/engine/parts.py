@@ -22,8 +22,7 @@ from ruvllm_mcp.engine.workers import Caretaker
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_id
-from ruvllm_mcp.llm import backends
-from ruvllm_mcp.llm.backends.base import Answer, Backend, Prompt
+from ruvllm_mcp.llm.backends.registry import Backends
 from ruvllm_mcp.memory import checks
 from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Found, Memory
@@ -34,7 +33,6 @@ from ruvllm_mcp.simd import simd_info
 from ruvllm_mcp.types import (
     Context,
     FeedbackReceipt,
-    GenerationConfig,
     MemoryResult,
     NewMemory,
     SearchMode,
@@ -55,7 +53,7 @@ class Recalled:
 
 
 class Parts:
-    """Memory, learning and backend of one engine."""
+    """Memory, learning and backends of one engine."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -63,7 +61,12 @@ class Parts:
         self._memory: Memory | None = None
         self._sona: SonaEngine | None = None
         self._caretaker: Caretaker | None = None
-        self.backend: Backend = backends.load(settings.model, self.embedder)
+        self.backends = Backends(
+            self.embedder,
+            warm=settings.warm_pool_size,
+            most_bytes=settings.model_memory * 1_000_000,
+            threads=settings.threads,
+        )
 
     def embedder(self) -> Embedder:
         return embed.load(self._settings.embedder, self._settings.threads)
@@ -105,6 +108,7 @@ class Parts:
         with self._lock:
             if self._caretaker is not None:
                 self._caretaker.stop()
+            self.backends.close()
             for part in (self._sona, self._memory):
                 if part is not None:
                     part.close()
@@ -138,9 +142,6 @@ class Parts:
         )
         request_id = self._recorded(query, namespaces, found, packed.sources)
         return Context(packed.text, packed.sources, packed.tokens, max_tokens, request_id)
-
-    def answer(self, text: str, memories: tuple[MemoryResult, ...], config: GenerationConfig) -> Answer:
-        return self.backend.answer(Prompt(text, memories), config)
 
     def feedback(self, request_id: str, said: Feedback, trust: Trust) -> FeedbackReceipt:
         """Learn from what was said. A correction first becomes a memory of its own, where the question was asked."""

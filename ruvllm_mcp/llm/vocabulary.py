@@ -18,6 +18,7 @@ import numpy as np
 
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.gguf import Strings
+from ruvllm_mcp.llm.files import MAX_CONFIG, MAX_INDEX, read_json
 from ruvllm_mcp.llm.pretokenizers import CUTS
 
 if TYPE_CHECKING:
@@ -104,8 +105,10 @@ def from_folder(folder: Path) -> Vocabulary:
     """The vocabulary of a model folder: `tokenizer.json` and, if there, `tokenizer_config.json`. Raises ModelError."""
     from tokenizers import Tokenizer as Engine
 
-    description = _json(folder / "tokenizer.json")
-    config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    description = read_json(folder / "tokenizer.json", MAX_INDEX)
+    config = (
+        read_json(folder / "tokenizer_config.json", MAX_CONFIG) if (folder / "tokenizer_config.json").exists() else {}
+    )
     for token in description.get("added_tokens", ()):
         if token.get("special"):
             token["normalized"] = False  # or a guarded one would be found again once the guard is taken out
@@ -128,7 +131,7 @@ def from_folder(folder: Path) -> Vocabulary:
     decoder = json.dumps(description.get("decoder"))
     return Vocabulary(
         engine=engine,
-        size=engine.get_vocab_size(),
+        size=max([engine.get_vocab_size(), *(i + 1 for i in added)]),
         added=added,
         controls=controls,
         begin=begin,
@@ -289,17 +292,5 @@ def _named(engine: Engine, token: Any) -> int | None:
 
 def _generation_ends(folder: Path) -> tuple[int, ...]:
     file = folder / "generation_config.json"
-    found = _json(file).get("eos_token_id") if file.exists() else None
+    found = read_json(file, MAX_CONFIG).get("eos_token_id") if file.exists() else None
     return tuple(i for i in (found if isinstance(found, list) else [found]) if isinstance(i, int))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}.", "A model folder holds tokenizer.json.") from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ModelError(f"{file} is not a JSON object.", "Get the file anew.")
-    return found

@@ -47,7 +47,11 @@ class Writing:
         return Usage(self._prompt_length, len(self.tokens) - self._prompt_length)
 
     def add(self, logits: Logits) -> str:
-        """Takes the next token from logits (vocabulary,); gives the text that may be shown by it, often none."""
+        """Takes the next token from logits (vocabulary,); gives the text that may be shown by it, often none.
+
+        A model may have more rows than its tokenizer has tokens: those are never taken.
+        """
+        logits = logits[: self._tokenizer.vocabulary.size]
         token = self._sampler.pick(logits)
         if token in self._tokenizer.vocabulary.stops:
             return self._shown(self._stops.add(self._reader.finish()), "stop")
@@ -71,5 +75,7 @@ class Writing:
 
     def _score(self, logits: Logits, token: int) -> TokenScore:
         chosen, best = log_probabilities(logits, token, self._config.logprobs)
-        named = tuple((self._tokenizer.decode([other]), score) for other, score in best)
-        return TokenScore(self._tokenizer.decode([token]), chosen, named)
+        return TokenScore(self._spelt(token), chosen, tuple((self._spelt(other), score) for other, score in best))
+
+    def _spelt(self, token: int) -> str:
+        return self._tokenizer.piece(token).decode("utf-8", "replace")

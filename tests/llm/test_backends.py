@@ -7,10 +7,9 @@ import re
 import pytest
 
 from ruvllm_mcp import GenerationConfig, embed
-from ruvllm_mcp.errors import SettingsError
-from ruvllm_mcp.llm import backends
-from ruvllm_mcp.llm.backends.base import Backend, Prompt
-from ruvllm_mcp.llm.backends.extractive import NOTHING, PASSAGE_CHARACTERS, passages_of
+from ruvllm_mcp.llm.backends.base import Answer, Output, question
+from ruvllm_mcp.llm.backends.echo import Echo
+from ruvllm_mcp.llm.backends.extractive import NOTHING, PASSAGE_CHARACTERS, Extractive, passages_of
 from ruvllm_mcp.types import MemoryResult
 
 PROSE = (
@@ -24,13 +23,16 @@ def memory(number: int, content: str) -> MemoryResult:
     return MemoryResult(number, content, {}, 0.5, 1.0, {}, "shop", "note", "", 0.0)
 
 
-def backend(name: str) -> Backend:
-    return backends.load(name, lambda: embed.load("hashing"))
+def quoted(text: str, memories: tuple[MemoryResult, ...], config: GenerationConfig | None = None) -> Answer:
+    written: list[str] = []
+    backend = Extractive(lambda: embed.load("hashing"))
+    answer = backend.answer(question(text, memories), config or GenerationConfig(), Output(written.append))
+    assert "".join(written) == answer.text
+    return answer
 
 
 def test_the_sentence_that_answers_is_quoted_word_for_word() -> None:
-    prompt = Prompt("how do I do rollbacks with one command?", (memory(4, PROSE), memory(9, "Lunch is at noon.")))
-    answer = backend("extractive").answer(prompt, GenerationConfig())
+    answer = quoted("how do I do rollbacks with one command?", (memory(4, PROSE), memory(9, "Lunch is at noon.")))
     quotes = re.findall(r'\[(\d+)\] "(.*?)"$', answer.text, re.M)
     assert quotes[0] == ("4", "Rollbacks take one command: make rollback!")
     assert all(quote in PROSE for number, quote in quotes if number == "4")
@@ -53,29 +55,24 @@ def test_passages_cover_every_word_and_none_is_endless() -> None:
 
 @pytest.mark.parametrize("limit", [10, 20, 30, 60])
 def test_the_answer_keeps_to_its_token_budget(limit: int) -> None:
-    prompt = Prompt("what about rollbacks and releases?", tuple(memory(i, PROSE + " " * i) for i in range(1, 5)))
-    answer = backend("extractive").answer(prompt, GenerationConfig(max_tokens=limit))
+    memories = tuple(memory(i, PROSE + " " * i) for i in range(1, 5))
+    answer = quoted("what about rollbacks and releases?", memories, GenerationConfig(max_tokens=limit))
     assert answer.usage.completion_tokens <= limit
     assert answer.sources
 
 
 def test_what_two_memories_say_alike_is_quoted_once() -> None:
-    answer = backend("extractive").answer(
-        Prompt("rollbacks?", (memory(1, PROSE), memory(2, PROSE))), GenerationConfig()
-    )
+    answer = quoted("rollbacks?", (memory(1, PROSE), memory(2, PROSE)))
     assert answer.text.count("make rollback!") == 1
 
 
 def test_with_nothing_remembered_it_says_so() -> None:
-    answer = backend("extractive").answer(Prompt("anything?", ()), GenerationConfig())
+    answer = quoted("anything?", ())
     assert (answer.text, answer.sources, answer.confidence) == (NOTHING, (), 0.0)
 
 
-def test_echo_gives_the_prompt_back_cut_to_the_budget() -> None:
-    answer = backend("echo").answer(Prompt("one two three four", ()), GenerationConfig(max_tokens=2))
-    assert answer.text == "one two"
-
-
-def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(SettingsError, match="gpt"):
-        backend("gpt")
+def test_echo_gives_the_prompt_back_word_by_word_cut_to_the_budget() -> None:
+    written: list[str] = []
+    echo = Echo(lambda: embed.load("hashing"))
+    answer = echo.answer(question("one two three four"), GenerationConfig(max_tokens=2), Output(written.append))
+    assert (answer.text, written) == ("one two", ["one", " two"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ruvllm_mcp.embed.base import Embedder
-from ruvllm_mcp.llm.backends.base import Answer, Prompt
+from ruvllm_mcp.llm.backends.base import Answer, Output, Prompt
 from ruvllm_mcp.types import GenerationConfig, MemoryResult, Usage
 
 MEMORIES_READ = 6
@@ -38,11 +38,20 @@ class Passage:
 class Extractive:
     name = "extractive"
     model = "extractive"
+    writes = False
 
     def __init__(self, embedder: Callable[[], Embedder]) -> None:
         self._embedder = embedder
 
-    def answer(self, prompt: Prompt, config: GenerationConfig) -> Answer:
+    def answer(self, prompt: Prompt, config: GenerationConfig, output: Output) -> Answer:
+        answer = self._quoted(prompt, config)
+        output.write(answer.text)
+        return answer
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _quoted(self, prompt: Prompt, config: GenerationConfig) -> Answer:
         embedder = self._embedder()
         asked = embedder.count_tokens(prompt.text)
         passages = [passage for memory in prompt.memories[:MEMORIES_READ] for passage in passages_of(memory)]
