@@ -47,9 +47,7 @@ def doctor(session: Session, repair: bool) -> None:
     """
     settings = session.settings()
     if repair:
-        from ruvllm_mcp.memory import doctor as physician
-
-        physician.repair(settings.home)
+        _repair(settings)
     checks: dict[str, Callable[[], Finding]] = {
         "home": lambda: _home(settings),
         "disk": lambda: _disk(settings),
@@ -71,6 +69,18 @@ def doctor(session: Session, repair: bool) -> None:
         _print(findings)
     if not healthy:
         raise click.exceptions.Exit(FAILED)
+
+
+def _repair(settings: Settings) -> None:
+    if settings.store:
+        from ruvllm_mcp.memory import postgres_doctor
+        from ruvllm_mcp.memory.postgres_connection import address_of
+
+        postgres_doctor.repair(address_of(settings.store))
+    else:
+        from ruvllm_mcp.memory import doctor as physician
+
+        physician.repair(settings.home)
 
 
 def _print(findings: dict[str, Finding]) -> None:
@@ -146,9 +156,15 @@ def _embedder(settings: Settings) -> Finding:
 
 
 def _integrity(settings: Settings) -> Finding:
-    from ruvllm_mcp.memory.doctor import examine
+    if settings.store:
+        from ruvllm_mcp.memory import postgres_doctor
+        from ruvllm_mcp.memory.postgres_connection import address_of
 
-    symptoms = examine(settings.home)
+        symptoms = postgres_doctor.examine(address_of(settings.store))
+    else:
+        from ruvllm_mcp.memory.doctor import examine
+
+        symptoms = examine(settings.home)
     if not symptoms:
         return Finding("ok", "every page and record is sound")
     status = "warning" if all(symptom.name in HARMLESS for symptom in symptoms) else "failed"
@@ -161,12 +177,12 @@ def _integrity(settings: Settings) -> Finding:
 def _store(session: Session, settings: Settings) -> Finding:
     from ruvllm_mcp.memory.sqlite import FILE_NAME
 
-    file = settings.home / FILE_NAME
-    if not file.exists():
+    if not settings.store and not (settings.home / FILE_NAME).exists():
         return Finding("ok", "not made yet")
 
     async def work(llm: RuvLLM) -> Finding:
         found = await llm.stats()
-        return Finding("ok", f"{found.memories:,} memories, {output.size(found.store_bytes)}")
+        where = f" in {found.store}" if settings.store else ""
+        return Finding("ok", f"{found.memories:,} memories, {output.size(found.store_bytes)}{where}")
 
     return session.run(work)

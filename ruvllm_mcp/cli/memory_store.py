@@ -10,6 +10,7 @@ import click
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Session, current
 from ruvllm_mcp.cli.values import NO_LIMIT, at_most
+from ruvllm_mcp.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
@@ -114,7 +115,13 @@ def migrate(session: Session, dry_run: bool, version: int | None) -> None:
 
     if dry_run and version is not None:
         raise click.UsageError("--dry-run tells what bringing the store up to date would do; leave out --to.")
-    home = session.settings().home
+    settings = session.settings()
+    if settings.store:
+        raise InvalidInputError(
+            "The store is a database: opening it brings its schema up to date, and no step leads back.",
+            "Copy it first with `ruvllm backup`; put that back with an older release.",
+        )
+    home = settings.home
     if version is not None:
         change = upgrade.roll_back(home, version)
     else:

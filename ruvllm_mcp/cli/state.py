@@ -50,7 +50,8 @@ def backup(session: Session, path: str) -> None:
     from ruvllm_mcp.memory.backup import backup as copied
 
     target = Path(path).expanduser().absolute()
-    count = copied(session.settings().home, target)
+    settings = session.settings()
+    count = copied(settings.home, target, settings.store)
     if session.as_json:
         output.emit_json({"path": str(target), "bytes": count})
     else:
@@ -65,7 +66,8 @@ def restore(session: Session, path: str) -> None:
     from ruvllm_mcp.memory.backup import restore as put_back
 
     source = Path(path).expanduser().absolute()
-    count = put_back(session.settings().home, source)
+    settings = session.settings()
+    count = put_back(settings.home, source, settings.store)
     if session.as_json:
         output.emit_json({"path": str(source), "memories": count})
     else:

@@ -20,10 +20,13 @@ from ruvllm_mcp.memory.sqlite import FILE_NAME
 _OWN = ("counters", "identity", "migrations", "tombstones", "sqlite_sequence")
 
 
-def backup(folder: Path, target: Path) -> int:
-    """Copies the store in `folder` to the new file `target` (mode 0600) and checks the copy; returns its bytes."""
+def backup(folder: Path, target: Path, store: str = "") -> int:
+    """Copies the store in `folder`, or in the database at the address `store`, to the new file `target` (mode 0600) and
+    checks the copy; returns its bytes."""
     if target.exists():
         raise InvalidInputError(f"{target} exists already.", "Name a new file.")
+    if store:
+        return _backup_of_database(store, target)
     if not (folder / FILE_NAME).exists():
         raise InvalidInputError(f"{folder} holds no store.", "Name the home of one.")
     with translated(target):
@@ -31,8 +34,24 @@ def backup(folder: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-def restore(folder: Path, source: Path) -> int:
-    """Makes the store in `folder` what it was when `source` was made; returns how many memories that are."""
+def _backup_of_database(store: str, target: Path) -> int:
+    from ruvllm_mcp.memory import postgres_backup
+    from ruvllm_mcp.memory.postgres_connection import address_of
+
+    filling = target.with_name(f"{target.name}.{os.getpid()}.filling.partial")
+    try:
+        with translated(target):
+            postgres_backup.backup(address_of(store), filling)
+            copy(filling, target)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            filling.with_name(filling.name + suffix).unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def restore(folder: Path, source: Path, store: str = "") -> int:
+    """Makes the store in `folder`, or in the database at the address `store`, what it was when `source` was made;
+    returns how many memories that are. A backup of either kind of store can be put back into the other."""
     if not source.is_file():
         raise InvalidInputError(f"There is no file {source}.", "Name a backup.")
     path, incoming = folder / FILE_NAME, folder / f"restore.{os.getpid()}.partial"
@@ -40,6 +59,8 @@ def restore(folder: Path, source: Path) -> int:
         try:
             copy(source, incoming)
             Connections(incoming).close()  # checks that it is a store of ours and brings its schema up to date
+            if store:
+                return _restored_to_database(store, incoming)
             try:
                 Connections(path).close()
             except StoreCorruptError:
@@ -49,6 +70,13 @@ def restore(folder: Path, source: Path) -> int:
         finally:
             for leftover in folder.glob(f"{incoming.name}*"):
                 leftover.unlink()
+
+
+def _restored_to_database(store: str, incoming: Path) -> int:
+    from ruvllm_mcp.memory import postgres_backup
+    from ruvllm_mcp.memory.postgres_connection import address_of
+
+    return postgres_backup.restore(address_of(store), incoming)
 
 
 def set_aside(path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,7 @@ from ruvllm_mcp.memory.backup import set_aside
 from ruvllm_mcp.memory.connection import Connections, translated
 from ruvllm_mcp.memory.drafting import content_hash
 from ruvllm_mcp.memory.sqlite import FILE_NAME
-
-
-@dataclass(frozen=True)
-class Symptom:
-    """Something wrong. `name` identifies the kind; `is_repairable` says whether `repair` puts it right."""
-
-    name: str
-    detail: str
-    is_repairable: bool
+from ruvllm_mcp.memory.symptoms import Symptom
 
 
 def examine(folder: Path) -> list[Symptom]:

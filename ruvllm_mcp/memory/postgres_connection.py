@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ruvllm_mcp.errors import (
     SettingsError,
@@ -94,7 +94,8 @@ def address_of(url: str) -> Address:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         schema = options.pop("schema", DEFAULT_SCHEMA)
-        plain = urlunsplit(parts._replace(query=urlencode(options, quote_via=quote)))
+        query = f"?{urlencode(options, quote_via=quote)}" if options else ""
+        plain = f"postgresql://{parts.netloc}{parts.path}{query}"
         known = conninfo.conninfo_to_dict(plain)
     except (ValueError, psycopg.Error):
         raise SettingsError(

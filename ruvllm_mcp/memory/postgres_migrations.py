@@ -180,11 +180,6 @@ def version_of(connection: Session, schema: str) -> int:
     return int(connection.execute("SELECT count(*) FROM migrations").fetchall()[0][0])
 
 
-def pending(connection: Session, schema: str) -> list[str]:
-    """Names of the steps that opening the store would take."""
-    return [step.__name__ for step in STEPS[version_of(connection, schema) :]]
-
-
 def _migrate(connection: Session, schema: str, now: float) -> None:
     """Takes the steps the store lacks, one transaction each. Other processes may be doing the same: the lock is taken
     before a transaction begins, for what it sees of the schema may be as old as its beginning."""

@@ -81,7 +81,7 @@ def test_a_change_gets_its_number_only_when_all_before_it_are_committed(shared: 
 
 
 def test_a_reader_that_follows_misses_nothing_of_many_writers(store: PostgresStore, tmp_path: Path) -> None:
-    url = store.connections.address.conninfo + f"&schema={store.connections.address.schema}"
+    url = f"{store.connections.address.conninfo}&schema={store.connections.address.schema}"
     memories = [opened(tmp_path / str(name), url) for name in range(4)]
     written: list[set[int]] = [set() for _ in memories]
 

@@ -83,15 +83,14 @@ def test_bytes_of_text_are_counted_exactly_through_every_change(
         memory.add([NewMemory("x" * 40)])
     memory.update(number, content="longer", metadata={})
     assert memory.namespaces()["here"].bytes == len("longer{}")
-    if not either_store(tmp_path):
-        backup(tmp_path / "home", tmp_path / "copy.db")
+    address = either_store(tmp_path / "home")
+    backup(tmp_path / "home", tmp_path / "copy.db", address)
     memory.update(number, namespace="there")
     held = memory.namespaces()
     assert held["here"] == NamespaceInfo(0, 0, None, 40)
     assert held["there"] == NamespaceInfo(1, 8)
-    if not either_store(tmp_path):
-        restore(tmp_path / "home", tmp_path / "copy.db")
-        assert memory.namespaces() == {"here": NamespaceInfo(1, 8, None, 40)}
+    restore(tmp_path / "home", tmp_path / "copy.db", address)
+    assert memory.namespaces() == {"here": NamespaceInfo(1, 8, None, 40)}
     memory.delete(number)
     assert memory.namespaces() == {"here": NamespaceInfo(0, 0, None, 40)}
 
