@@ -1,7 +1,8 @@
-"""A real PostgreSQL with pgvector for tests, one for the whole run, and stores on it, one schema each."""
+"""A real PostgreSQL with pgvector for tests, one for the whole run, with a schema for each store; and a real model."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from ruvllm_mcp.memory import memory as front_desk
 from ruvllm_mcp.memory import opening
 from ruvllm_mcp.memory.store import Limits, Store
+from tests.llm.story import convert
 
 NUMBERS = count(1)
 Address = Callable[[Path], str]  # of the store that takes a folder's place, "" for the folder itself
@@ -96,3 +98,12 @@ def either_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             server.drop(url)
     else:
         yield lambda folder: ""  # noqa: ARG005 - an Address
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that tells stories, where its weights are at hand (see `tests/llm/story.py`)."""
+    folder = os.environ.get("RUVLLM_STORIES")
+    if not folder:
+        pytest.skip("RUVLLM_STORIES names no folder with stories260K.bin")
+    return convert(Path(folder), tmp_path_factory.mktemp("story") / "story.gguf")

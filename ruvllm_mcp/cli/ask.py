@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ruvllm_mcp.cli import output
+from ruvllm_mcp.cli.generate import ENDINGS, INCOMPLETE, Terminal, config_from, writing_options
 from ruvllm_mcp.cli.memory_read import min_trust_option, origin, where_option
 from ruvllm_mcp.cli.session import Command, Session, current, text_from
 from ruvllm_mcp.cli.values import ids, together
@@ -21,31 +22,49 @@ if TYPE_CHECKING:
 @click.argument("question")
 @where_option
 @min_trust_option
-@click.option("--max-tokens", type=int, default=512, show_default=True, help="How long the answer may be.")
+@writing_options
 @current
-def query(session: Session, question: str, where: Sequence[dict[str, Any]], min_trust: Trust, max_tokens: int) -> None:
+def query(
+    session: Session,
+    /,
+    question: str,
+    where: Sequence[dict[str, Any]],
+    min_trust: Trust,
+    model: str | None,
+    **options: Any,
+) -> None:
     """Answer from memory, with sources. QUESTION `-` reads stdin."""
-    text = text_from(question)
+    text, config = text_from(question), config_from(options)
+    terminal = Terminal(silent=session.as_json)
+    session.note = INCOMPLETE
 
     async def work(llm: RuvLLM) -> Any:
-        from ruvllm_mcp.types import GenerationConfig
-
-        config = GenerationConfig(max_tokens=max_tokens)
         return await llm.query(
-            text, namespace=session.searched(), where=together(where), min_trust=min_trust, config=config
+            text,
+            namespace=session.searched(),
+            where=together(where),
+            min_trust=min_trust,
+            config=config,
+            model=model,
+            written=terminal.write,
         )
 
-    answer = session.run(work)
+    try:
+        answer = session.run(work)
+    finally:
+        terminal.end()
     if session.as_json:
         output.emit_json(answer.to_dict())
         return
-    click.echo(output.shown(answer.text))
     if answer.sources:
         click.echo()
         rows = [[output.accent(f"[{source.id}]"), output.shown(origin(source)[0])] for source in answer.sources]
         output.table(rows)
     click.echo()
-    click.echo(output.dim(f"{answer.backend}, {answer.latency_ms:.0f} ms. Was it right?"), nl=False)
+    writer = answer.backend if answer.backend == answer.model else f"{answer.backend} {answer.model}"
+    cut = ENDINGS[answer.finish_reason]
+    told = f"{writer}, {answer.latency_ms:.0f} ms{f', {cut}' if cut else ''}. Was it right?"
+    click.echo(output.dim(told), nl=False)
     click.echo(f" ruvllm feedback {answer.request_id} --rating 5")
 
 

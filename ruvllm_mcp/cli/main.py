@@ -19,6 +19,7 @@ from ruvllm_mcp.cli import (
     ask,
     benchmark,
     doctor,
+    generate,
     learn,
     memory_files,
     memory_read,
@@ -70,6 +71,8 @@ click.version_option(__version__, message="%(prog)s %(version)s")(ruvllm)
 for command in (
     memory,
     ask.query,
+    generate.generate,
+    generate.chat,
     ask.context,
     ask.feedback,
     learn.learn,

@@ -63,13 +63,13 @@ class GenerationCalls:
         scope = self._scope(namespace)
 
         def answer(parts: Parts, output: Output) -> QueryResponse:
-            from ruvllm_mcp.llm.backends.base import question
+            from ruvllm_mcp.llm.backends.base import one_text
 
             found = parts.search(
                 text, QUERY_MEMORIES, namespaces=scope, where=where, mode="hybrid", min_trust=min_trust
             )
             with parts.backends.use(model or self.settings.model) as backend:
-                answered = backend.answer(question(text, found.hits), config or GenerationConfig(), output)
+                answered = backend.answer(one_text(text, found.hits), config or GenerationConfig(), output)
             return QueryResponse(
                 text=answered.text,
                 confidence=answered.confidence,
@@ -241,11 +241,11 @@ class _Failure:
 
 
 def _one(prompt: str, *, raw: bool) -> Prompt:
-    from ruvllm_mcp.llm.backends.base import question
+    from ruvllm_mcp.llm.backends.base import one_text
 
     if not isinstance(prompt, str) or not prompt:
         raise InvalidInputError("The prompt is empty or no text.", "Give a text.")
-    return question(prompt, is_raw=raw)
+    return one_text(prompt, is_raw=raw)
 
 
 def _many(messages: Messages) -> Prompt:

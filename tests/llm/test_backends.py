@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ruvllm_mcp import GenerationConfig, embed
-from ruvllm_mcp.llm.backends.base import Answer, Output, question
+from ruvllm_mcp.llm.backends.base import Answer, Output, one_text
 from ruvllm_mcp.llm.backends.echo import Echo
 from ruvllm_mcp.llm.backends.extractive import NOTHING, PASSAGE_CHARACTERS, Extractive, passages_of
 from ruvllm_mcp.types import MemoryResult
@@ -26,7 +26,7 @@ def memory(number: int, content: str) -> MemoryResult:
 def quoted(text: str, memories: tuple[MemoryResult, ...], config: GenerationConfig | None = None) -> Answer:
     written: list[str] = []
     backend = Extractive(lambda: embed.load("hashing"))
-    answer = backend.answer(question(text, memories), config or GenerationConfig(), Output(written.append))
+    answer = backend.answer(one_text(text, memories), config or GenerationConfig(), Output(written.append))
     assert "".join(written) == answer.text
     return answer
 
@@ -74,5 +74,5 @@ def test_with_nothing_remembered_it_says_so() -> None:
 def test_echo_gives_the_prompt_back_word_by_word_cut_to_the_budget() -> None:
     written: list[str] = []
     echo = Echo(lambda: embed.load("hashing"))
-    answer = echo.answer(question("one two three four"), GenerationConfig(max_tokens=2), Output(written.append))
+    answer = echo.answer(one_text("one two three four"), GenerationConfig(max_tokens=2), Output(written.append))
     assert (answer.text, written) == ("one two", ["one", " two"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ruvllm_mcp.types import FinishReason, GenerationConfig, MemoryResult, Record, TokenScore, Usage
 
@@ -14,12 +14,12 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is asked: the messages of a chat, each with `role` and `content`, the last one to be answered, and the
-    memories, best first, that may help. `is_raw`: the one message is to be continued as it stands."""
+    """What is asked: messages, each with `role` and `content`, the last one to be answered, and the memories, best
+    first, that may help. `form`: a chat; one text; or one text that is to be continued just as it stands."""
 
     messages: tuple[Message, ...]
     memories: tuple[MemoryResult, ...] = ()
-    is_raw: bool = False
+    form: Literal["chat", "text", "raw"] = "chat"
 
     @property
     def text(self) -> str:
@@ -27,9 +27,9 @@ class Prompt:
         return self.messages[-1]["content"]
 
 
-def question(text: str, memories: tuple[MemoryResult, ...] = (), *, is_raw: bool = False) -> Prompt:
-    """A prompt of one message."""
-    return Prompt(({"role": "user", "content": text},), memories, is_raw)
+def one_text(text: str, memories: tuple[MemoryResult, ...] = (), *, is_raw: bool = False) -> Prompt:
+    """A prompt of one text from the user."""
+    return Prompt(({"role": "user", "content": text},), memories, "raw" if is_raw else "text")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ an earlier answer says is read as plain text: only the template's own control to
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.llm.backends.base import Answer, Message, Output, Prompt
@@ -34,7 +35,7 @@ class Native:
 
     def answer(self, prompt: Prompt, config: GenerationConfig, output: Output) -> Answer:
         tokens, sources = self._read(prompt, config)
-        is_reply = self.loaded.template is not None and not prompt.is_raw
+        is_reply = self.loaded.template is not None and prompt.form != "raw"
         writing = Writing(self.loaded.tokenizer, tokens, config, self.loaded.context, is_reply=is_reply)
         request = self.loaded.batcher.start(writing)
         output.on_stop(request.cancel)
@@ -56,12 +57,12 @@ class Native:
     def _read(self, prompt: Prompt, config: GenerationConfig) -> tuple[list[int], tuple[MemoryResult, ...]]:
         """The prompt's tokens, and the memories that are in it."""
         if not prompt.memories:
-            return self._tokens(prompt.messages, is_raw=prompt.is_raw), ()
+            return self._tokens(prompt), ()
         asked = f"\n\nQuestion: {prompt.text}"
         answer_room = min(config.max_tokens, self.loaded.context // 4)
-        room = self.loaded.context - answer_room - len(self._tokens(self._with(prompt, NOTES + asked)))
+        room = self.loaded.context - answer_room - len(self._tokens(_asking(prompt, NOTES + asked)))
         notes, sources = self._notes(prompt.memories, room)
-        return self._tokens(self._with(prompt, NOTES + "".join(notes) + asked)), tuple(sources)
+        return self._tokens(_asking(prompt, NOTES + "".join(notes) + asked)), tuple(sources)
 
     def _notes(self, memories: Sequence[MemoryResult], room: int) -> tuple[list[str], list[MemoryResult]]:
         """What fits of the memories in `room` tokens, best first; the first that does not is cut, and is the last."""
@@ -86,20 +87,21 @@ class Native:
         tokenizer = self.loaded.tokenizer
         return len(tokenizer.encode(tokenizer.plain(text), begins=False)) + 1  # where texts meet, a token may be cut
 
-    @staticmethod
-    def _with(prompt: Prompt, text: str) -> tuple[Message, ...]:
-        return (*prompt.messages[:-1], {"role": "user", "content": text})
-
-    def _tokens(self, messages: Sequence[Message], *, is_raw: bool = False) -> list[int]:
+    def _tokens(self, prompt: Prompt) -> list[int]:
         tokenizer, template = self.loaded.tokenizer, self.loaded.template
-        if is_raw:
-            return tokenizer.encode(messages[-1]["content"])
+        if prompt.form == "raw":
+            return tokenizer.encode(prompt.text)
         if template is not None:
-            return tokenizer.encode(template.render([self._guarded(message) for message in messages]))
-        if len(messages) == 1:
-            return tokenizer.encode(tokenizer.plain(messages[0]["content"]))
-        raise ModelError(f"The model {self.model} was not made to chat.", "Give it one text to continue.")
+            return tokenizer.encode(template.render([self._guarded(message) for message in prompt.messages]))
+        if prompt.form == "text":
+            return tokenizer.encode(tokenizer.plain(prompt.text))
+        raise ModelError(f"The model {self.model} was not made to chat.", "Give it one text to continue: generate.")
 
     def _guarded(self, message: Message) -> Message:
         by_model = message.get("role") == "assistant"
         return {**message, "content": self.loaded.tokenizer.plain(message["content"], by_model=by_model)}
+
+
+def _asking(prompt: Prompt, text: str) -> Prompt:
+    """The prompt with another text as its last message."""
+    return replace(prompt, messages=(*prompt.messages[:-1], {"role": "user", "content": text}))
