@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ruvllm_mcp.cli import output
+from ruvllm_mcp.cli import models, output
 from ruvllm_mcp.cli.session import Command, Session, current
 
 if TYPE_CHECKING:
@@ -43,9 +43,18 @@ def stats(session: Session) -> None:
 
 
 @click.command(cls=Command)
+@click.argument("model", metavar="[MODEL]", required=False)
 @current
-def info(session: Session) -> None:
-    """Show version, settings and where things are. Opens no store and loads no model."""
+def info(session: Session, model: str | None) -> None:
+    """Show version and settings, or what MODEL is.
+
+    MODEL is the name of a registered model, or a path. Opens no store and loads no model.
+    """
+    if model is not None:
+        from ruvllm_mcp.llm import registry
+
+        models.show(session, registry.find(session.settings().home, model))
+        return
     from ruvllm_mcp import __version__
     from ruvllm_mcp.memory.sqlite import FILE_NAME
     from ruvllm_mcp.simd import simd_info

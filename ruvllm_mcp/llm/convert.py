@@ -125,12 +125,19 @@ def _described(source: Checkpoint, recipe: Recipe) -> tuple[Mapping[str, Floats]
         rope = {name: file.view(file.tensors[name]).view("<f4") for name in ROPE_TENSORS if name in file.tensors}
         return rope, {key: value for key, value in {**file.metadata, **own}.items() if key != "general.alignment"}
     rope, scaling = _rope(source)
+    name, tokenizer = source.path.resolve().name, gguf_tokenizer(source.source, source.architecture.vocabulary)
+    if (
+        source.architecture.name == "phi3"
+        and tokenizer["tokenizer.ggml.model"] == "llama"
+        and "phi" not in name.lower()
+    ):
+        name = f"Phi-3 {name}"  # readers know by it that blanks after control tokens go
     return rope, {
         "general.architecture": source.architecture.name,
-        "general.name": source.path.resolve().name,
+        "general.name": name,
         **own,
         **{f"{source.architecture.name}.{key}": value for key, value in _numbers(source.architecture, scaling).items()},
-        **gguf_tokenizer(source.source, source.architecture.vocabulary),
+        **tokenizer,
     }
 
 

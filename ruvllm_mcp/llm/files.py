@@ -57,6 +57,11 @@ class Weight:
     shape: tuple[int, ...]
     data: Bytes
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.data.size
+
     def rows(self, start: int, stop: int) -> Weight:
         """The rows from `start` up to `stop`, not copied."""
         size = len(self.data) // self.shape[0]
@@ -83,7 +88,7 @@ class Checkpoint:
     @property
     def weight_bytes(self) -> int:
         """What the weights take, in the files and in memory."""
-        return sum(weight.data.nbytes for weight in self.weights.values())
+        return sum(weight.size for weight in self.weights.values())
 
 
 def open_checkpoint(path: str | os.PathLike[str], context: int | None = None) -> Checkpoint:
