@@ -5,7 +5,8 @@ scale matters, and added up. How much each counts follows two things that can be
 candidates are turns of a conversation (short and full of reference, where a whole turn's meaning says little and its
 single words much), and how long the question is (a long one has more words to match). A turn then gets a share of the
 scores of what was said around it: an answer seldom repeats the question's words, the turn before it does. Memories
-outside sessions have no such neighbours, so a collection without order is left as it is.
+outside sessions have no such neighbours, so a collection without order is left as it is. What is alike or linked backs
+each other up, too (see `graph`).
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.memory import late
+from ruvllm_mcp.memory import graph, late
 from ruvllm_mcp.memory.candidates import Candidates, Evidence, IntArray, Question
+from ruvllm_mcp.memory.graph import Around
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 
 HALF_LIFE_SECONDS = 90 * 86_400
 USUAL_QUESTION = 12.0
 LEAST_SHARE = 0.05
-REACH = 32
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
     """Scores every candidate, and turns beside the best ones that were not among them. Pure in its arguments."""
     late_scores = _LateScores(question, evidence)
     first, first_known = late_scores.of(candidates.ids)
-    around = _Around.of(candidates.ids, evidence)
-    talk = float((around.sides[:, 1:3] > 0).any(axis=1).mean()) if len(candidates.ids) and first_known.any() else 0.0
+    around = Around.of(candidates.ids, evidence)
+    talk = around.talk if first_known.any() else 0.0
     counts = _counts(question, talk, weights)
     scales = {
         "dense": Scale.of(candidates.dense),
@@ -78,17 +79,21 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
         }
 
     parts = shares(candidates, first, first_known)
-    if talk:
-        added = around.missing(_total(parts), candidates.ids)
-        if len(added):
-            extra = evidence.measure(added)
-            more = shares(extra, *late_scores.of(extra.ids))
-            candidates = _joined(candidates, extra)
-            parts = {name: np.concatenate([share, more[name]]) for name, share in parts.items()}
-            around = _Around.of(candidates.ids, evidence)
+    best = np.argsort(-_total(parts), kind="stable")[: graph.REACH]
+    connected = [graph.linked_to(candidates.ids[best], evidence), *([around.beside(best)] if talk else [])]
+    added = np.setdiff1d(np.concatenate(connected), candidates.ids)
+    if len(added):
+        extra = evidence.measure(added)
+        more = shares(extra, *late_scores.of(extra.ids))
+        candidates = _joined(candidates, extra)
+        parts = {name: np.concatenate([share, more[name]]) for name, share in parts.items()}
+        around = Around.of(candidates.ids, evidence)
     total = _total(parts)
     parts["neighbours"] = around.shared(total, candidates.ids, weights) if talk else np.zeros_like(total)
+    total = _total(parts)
     parts |= {
+        "near": np.float32(weights.near) * graph.near(total, candidates.ids, evidence),
+        "linked": np.float32(weights.linked) * graph.linked(total, candidates.ids, evidence),
         "taught": np.float32(weights.taught) * candidates.taught,
         "importance": np.float32(weights.importance) * (candidates.importance - np.float32(0.5)),
         "recency": np.float32(weights.recency) * np.exp2(-candidates.age_seconds / np.float32(HALF_LIFE_SECONDS)),
@@ -126,43 +131,6 @@ class _LateScores:
             return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
         wanted = ids.tolist()
         return late.scores(self._tokens, self._weights, wanted, self._evidence.token_bits(wanted))
-
-
-@dataclass(frozen=True)
-class _Around:
-    """`sides` int64 (n, 4): ids said two before, one before, one after and two after each memory; 0 for none."""
-
-    sides: IntArray
-
-    @classmethod
-    def of(cls, ids: IntArray, evidence: Evidence) -> _Around:
-        before, after = evidence.neighbours(ids)
-        return cls(np.stack([_step(before, evidence, 0), before, after, _step(after, evidence, 1)], axis=1))
-
-    def missing(self, scores: FloatArray, ids: IntArray) -> IntArray:
-        """Ids around the best of the candidates that are not candidates themselves."""
-        best = np.argsort(-scores, kind="stable")[:REACH]
-        near = np.unique(self.sides[best])
-        absent: IntArray = np.setdiff1d(near[near > 0], ids)
-        return absent
-
-    def shared(self, scores: FloatArray, ids: IntArray, weights: FusionWeights) -> FloatArray:
-        """What each memory gets of the scores around it, float32 (n,)."""
-        order = np.argsort(ids)
-        slot = np.minimum(np.searchsorted(ids[order], self.sides), len(ids) - 1)
-        there = ids[order][slot] == self.sides
-        given = np.array([weights.two_before, weights.before, weights.after, weights.two_after], np.float32)
-        share: FloatArray = np.where(there, scores[order][slot], np.float32(0)) @ given
-        return share
-
-
-def _step(ids: IntArray, evidence: Evidence, side: int) -> IntArray:
-    """The neighbours on one side of those `ids` that are not 0."""
-    further = np.zeros_like(ids)
-    known = np.flatnonzero(ids)
-    if len(known):
-        further[known] = evidence.neighbours(ids[known])[side]
-    return further
 
 
 def _joined(first: Candidates, second: Candidates) -> Candidates:

@@ -91,3 +91,13 @@ class VectorIndex:
         scores[is_fixed] = codes.score(self.fixed, self.scales.rows[:fixed], query, rows[is_fixed])
         scores[~is_fixed] = codes.score(self.recent.rows, self.scales.rows[fixed:], query, rows[~is_fixed] - fixed)
         return scores
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """The named rows as vectors, float32 (n, d)."""
+        fixed = len(self.fixed)
+        is_fixed = rows < fixed
+        found = np.empty((len(rows), self.fixed.shape[1]), np.float32)
+        found[is_fixed] = self.fixed[rows[is_fixed]]
+        found[~is_fixed] = self.recent.rows[rows[~is_fixed] - fixed]
+        found *= self.scales.rows[rows, None]
+        return found

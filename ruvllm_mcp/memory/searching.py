@@ -90,6 +90,16 @@ class Collection:
         before, after = self._replica.neighbours(self._replica.find(ids.tolist()))
         return self._ids_inside(before), self._ids_inside(after)
 
+    def vectors(self, ids: IntArray) -> FloatArray:
+        return self._replica.vectors.rows(self._replica.find(ids.tolist()))
+
+    def links(self, ids: IntArray) -> npt.NDArray[np.float64]:
+        found = self._store.links(ids.tolist())
+        rows = [(near, far.id, far.weight) for near, links in found.items() for far in links]
+        table = np.array(rows, np.float64).reshape(-1, 3)
+        inside = self._inside(self._replica.find(np.unique(table[:, 1]).astype(np.int64).tolist()))
+        return table[np.isin(table[:, 1], self._replica.rows("ids")[inside])]
+
     def _ids_inside(self, rows: npt.NDArray[np.int32]) -> IntArray:
         return np.where((rows >= 0) & (self._keep[rows] > 0), self._replica.rows("ids")[rows], 0)
 

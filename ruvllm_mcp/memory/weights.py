@@ -22,8 +22,9 @@ class FusionWeights:
     `dense`, `late`, `lexical`: the worth of one standard deviation of each, at least 0; 0 leaves it out. `talk_dense`:
     added to `dense` where the candidates are turns of a conversation. `long_lexical`: added to `lexical` for each
     e-fold that the question is longer than 12 tokens (taken off where it is shorter). `two_before` to `two_after`: the
-    share of the score of what was said then that a turn gets. `taught`: the worth of full evidence from feedback.
-    `importance` and `recency` only break near-ties.
+    share of the score of what was said then that a turn gets. `near`, `linked`: the worth of one standard deviation
+    that a memory gets from those that say something alike, or that somebody linked it with. `taught`: the worth of
+    full evidence from feedback. `importance` and `recency` only break near-ties.
     """
 
     dense: float = 1.0
@@ -35,6 +36,8 @@ class FusionWeights:
     before: float = 0.4
     after: float = 0.2
     two_after: float = 0.3
+    near: float = 0.3
+    linked: float = 0.5
     taught: float = 4.0
     importance: float = 0.2
     recency: float = 0.1

@@ -30,6 +30,9 @@ class Shelf:
         self.talks = talks
         self.dense, self.lexical = random.random((2, size + 1))
         self.tokens = random.standard_normal((size + 1, 3, DIM))
+        self.units = random.standard_normal((size + 1, DIM)).astype(np.float32)
+        self.units /= np.linalg.norm(self.units, axis=1, keepdims=True)
+        self.linked: list[tuple[int, int, float]] = []
         self.measured: list[int] = []
 
     def table(self, ids: Sequence[int]) -> Candidates:
@@ -51,6 +54,14 @@ class Shelf:
     def neighbours(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         before, after = ([self.beside(n, step) for n in ids.tolist()] for step in (-1, 1))
         return np.array(before, np.int64), np.array(after, np.int64)
+
+    def vectors(self, ids: np.ndarray) -> np.ndarray:
+        return self.units[ids]
+
+    def links(self, ids: np.ndarray) -> np.ndarray:
+        rows = [row for a, b, weight in self.linked for row in ((a, b, weight), (b, a, weight))]
+        table = np.array(rows, np.float64).reshape(-1, 3)
+        return table[np.isin(table[:, 0], ids)]
 
     def idf(self) -> np.ndarray:
         return np.ones(1, np.float32)
@@ -86,7 +97,25 @@ def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequ
     by_id = dict(zip(every, total, strict=True))
     shares = ((-2, w.two_before), (-1, w.before), (1, w.after), (2, w.two_after))
     near = [sum(share * by_id.get(shelf.beside(n, step), 0.0) for step, share in shares) for n in every]
-    return total + np.array(near) if talk else total
+    if talk:
+        total += np.array(near)
+    return total + w.near * near_by_loops(shelf, every, total)
+
+
+def near_by_loops(shelf: Shelf, every: Sequence[int], total: np.ndarray) -> np.ndarray:
+    """The near head as its documentation says it, one pair at a time."""
+    best = sorted(range(len(every)), key=lambda row: -total[row])[:64]
+    normed = (total - total[best].mean()) / total[best].std()
+    given = np.zeros(len(every))
+    for row in best:
+        logits = {
+            other: (float(shelf.units[every[row]] @ shelf.units[every[other]]) - 0.7) * 10
+            for other in best
+            if other != row
+        }
+        weights = {other: math.exp(logit) for other, logit in logits.items()}
+        given[row] = sum(weight * normed[other] for other, weight in weights.items()) / (1 + sum(weights.values()))
+    return given
 
 
 @pytest.mark.parametrize("tokens", [6, 12, 40])
@@ -120,7 +149,7 @@ def test_turns_beside_the_best_join_the_candidates() -> None:
 def test_parts_add_up_to_the_score(has_tokens: bool) -> None:
     shelf = Shelf(30, [range(1, 16)])
     fused = fuse(asked(5, has_tokens), shelf.table(range(1, 31)), shelf)
-    names = {*RELEVANCE, "neighbours", "taught", "importance", "recency"}
+    names = {*RELEVANCE, "neighbours", "near", "linked", "taught", "importance", "recency"}
     assert fused.parts.keys() == names
     np.testing.assert_allclose(sum(fused.parts[name].astype(np.float64) for name in names), fused.scores, atol=1e-4)
 
