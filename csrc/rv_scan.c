@@ -9,10 +9,11 @@
 /* Rows of a block for one query, for several at once, and those queries. */
 enum { ROWS = 256, CROSS_ROWS = 64, QUERIES = 24 };
 
-/* Rows that make a block of at most `numbers` numbers and `most` rows. */
+/* Rows that make a block of at most `numbers` numbers and `most` rows, by fours as the kernels take them, if they can be. */
 static size_t block_rows(size_t numbers, size_t most, size_t cols, size_t left) {
     const size_t fitting = numbers / (cols + 1), rows = fitting < 1 ? 1 : fitting > most ? most : fitting;
-    return left < rows ? left : rows;
+    const size_t fours = rows < 4 ? rows : rows / 4 * 4;
+    return left < fours ? left : fours;
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }

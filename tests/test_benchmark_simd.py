@@ -28,6 +28,12 @@ def test_a_run_measures_every_case_and_says_how_far_it_is(monkeypatch: pytest.Mo
     assert lib.in_use() == before
 
 
+def test_a_limit_is_scaled_to_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "_seconds", lambda _call: 2.0)
+    case = benchmark.Case("product", ours=lambda: 0, limit=lambda: 0, limits=0.25, has_scalar=False)
+    assert benchmark._measure(case, {}).limit == 0.5
+
+
 def test_ratios_are_peers_over_ours() -> None:
     row = Measured("dot", 2e-7, 8e-7, 1e-7, {"numpy": 6e-7, "other": 5e-7})
     assert (row.best_peer, row.ratio) == ("other", 2.5)

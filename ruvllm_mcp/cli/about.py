@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +63,7 @@ def info(session: Session, model: str | None) -> None:
     settings = session.settings()
     file = settings.home / FILE_NAME
     simd, shown = simd_info(), settings.shown()
+    layers = dict(Counter(simd["kernels"].values()))
     size = file.stat().st_size if not settings.store and file.is_file() else None
     store = shown.pop("store") or str(file)
     document = {
@@ -70,6 +72,7 @@ def info(session: Session, model: str | None) -> None:
         "platform": f"{platform.system()} {platform.machine()}",
         "instruction_set": simd["instruction_set"],
         "available": simd["available"],
+        "kernels": layers,
         "store": store,
         "store_bytes": size,
         "settings": shown,
@@ -83,6 +86,7 @@ def info(session: Session, model: str | None) -> None:
         {
             "version": f"{__version__} on Python {document['python']}, {document['platform']}",
             "instruction set": f"{simd['instruction_set']} (this CPU has {', '.join(map(str, available))})",
+            "kernels": ", ".join(f"{count} on {layer}" for layer, count in layers.items()),
             "store": store if settings.store else f"{store} ({'not made yet' if size is None else output.size(size)})",
             **shown,
         }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -13,6 +15,7 @@ from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Group, Session, current
 
 benchmark = Group("benchmark", help="Measure this machine and your own collections.", no_args_is_help=True)
+T = TypeVar("T")
 HEADINGS = ("questions", "nDCG@10", "Recall@5", "Recall@10", "MRR")
 
 
@@ -52,6 +55,12 @@ def retrieval(session: Session, folders: tuple[Path, ...]) -> None:
         click.echo()
 
 
+def _bar(work: Callable[[Callable[[int, int], None]], list[T]]) -> list[T]:
+    """What `work` returns, which tells a progress bar how much it has done; a terminal shows that."""
+    with click.progressbar(length=1000, label="measuring", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        return work(lambda done, total: bar.update(1000 * done // total - bar.pos))
+
+
 @benchmark.command("simd", cls=Command)
 @current
 def simd(session: Session) -> None:
@@ -61,10 +70,43 @@ def simd(session: Session) -> None:
     from ruvllm_mcp.simd import simd_info
 
     instruction_set = simd_info()["instruction_set"]
-    with click.progressbar(length=1000, label="measuring", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        measured = run(progress=lambda done, total: bar.update(1000 * done // total - bar.pos))
+    measured = _bar(lambda progress: run(progress=progress))
     if session.as_json:
         rows = [dataclasses.asdict(row) for row in measured]
         output.emit_json({"instruction_set": instruction_set, "unit": "seconds a call", "simd": rows})
         return
     click.echo(f"instruction set: {instruction_set}\n{table(measured)}")
+
+
+@benchmark.command("embed", cls=Command)
+@current
+def embed(session: Session) -> None:
+    """Time the embedders: one text alone, and batches on all cores.
+
+    All that are in the package, or the one that --embedder names.
+    """
+    from ruvllm_mcp.benchmark.embed import EMBEDDERS, run, table
+    from ruvllm_mcp.simd import simd_info
+
+    instruction_set, names = simd_info()["instruction_set"], [session.embedder] if session.embedder else EMBEDDERS
+    measured = _bar(lambda progress: run(names, progress))
+    if session.as_json:
+        rows = [dataclasses.asdict(row) for row in measured]
+        output.emit_json({"instruction_set": instruction_set, "cores": os.cpu_count(), "embed": rows})
+        return
+    click.echo(f"instruction set: {instruction_set}, {os.cpu_count()} cores\n{table(measured)}")
+
+
+@benchmark.command("memory", cls=Command)
+@current
+def memory(session: Session) -> None:
+    """Time adding and searching, in a store of its own that is gone afterwards."""
+    from ruvllm_mcp import embed as embedders
+    from ruvllm_mcp.benchmark.memory import run, table
+
+    name = session.settings().embedder
+    measured = _bar(lambda progress: run(embedders.load(name), progress))
+    if session.as_json:
+        output.emit_json({"embedder": name, "memory": [dataclasses.asdict(row) for row in measured]})
+        return
+    click.echo(f"embedder: {name}\n{table(measured)}")

@@ -1,4 +1,4 @@
-"""`ruvllm benchmark retrieval` on a small collection whose figures can be worked out by hand."""
+"""`ruvllm benchmark`: retrieval on a small collection whose figures can be worked out by hand; speeds are told."""
 
 from __future__ import annotations
 
@@ -53,3 +53,31 @@ def test_kernels_are_timed_beside_numpy_and_the_scalar_set(
     assert dot["others"]["numpy"] > 0
     assert run(["benchmark", "simd"]) == 0
     assert "dot, prepared" in capsys.readouterr().out
+
+
+def test_embedders_are_timed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ruvllm_mcp.benchmark.embed.SECONDS", 1e-3)
+    assert run(["benchmark", "embed", "--json", "--embedder", "static"]) == 0
+    rows = json.loads(capsys.readouterr().out)["embed"]
+    assert [(row["embedder"], row["words"]) for row in rows] == [("static", words) for words in (10, 50, 200)]
+    assert all(row["tokens"] >= row["words"] for row in rows)
+    assert all(row["one_text_ms"] > 0 and row["texts_per_second"] > 0 for row in rows)
+    assert run(["benchmark", "embed", "--embedder", "hashing:64"]) == 0
+    assert capsys.readouterr().out.count("hashing:64") == 3
+    assert run(["benchmark", "embed", "--embedder", "none"]) != 0
+
+
+def test_adding_and_searching_are_timed_in_a_store_that_is_gone_afterwards(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ruvllm_mcp.benchmark.memory.SIZE", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    home = ["--home", str(tmp_path / "home"), "--embedder", "hashing:64"]
+    assert run(["benchmark", "memory", "--json", *home]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["memory"]}
+    assert {"add one", "search, hybrid", "search, vector", "search, lexical"} < set(rows)
+    assert rows["search, hybrid"]["memories"] == 150
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows.values())
+    assert run(["benchmark", "memory", *home]) == 0
+    assert "search, hybrid" in capsys.readouterr().out
+    assert not any(tmp_path.rglob("*.db*"))
