@@ -16,18 +16,8 @@ from ruvllm_kernel.options import Given, Option, ids, json_object, number, whole
 from ruvllm_kernel.session import Session
 from ruvllm_mcp import __version__
 from ruvllm_mcp.errors import InvalidInputError
-from ruvllm_mcp.types import (
-    Context,
-    FeedbackReceipt,
-    GenerationConfig,
-    MemoryHits,
-    MemoryId,
-    MemoryRecord,
-    Page,
-    QueryResponse,
-    Record,
-    Stats,
-)
+from ruvllm_mcp.reports import FeedbackReceipt, Stats
+from ruvllm_mcp.types import Context, GenerationConfig, MemoryHits, MemoryId, MemoryRecord, Page, QueryResponse, Record
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
     from ruvllm_mcp.learning.judging import Verdict
     from ruvllm_mcp.learning.versions import Version
-    from ruvllm_mcp.types import LearnReport
+    from ruvllm_mcp.reports import LearnReport
 
 ARGUMENT = "[run | consolidate | rollback VERSION | compare A B]"
 

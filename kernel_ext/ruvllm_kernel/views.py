@@ -11,18 +11,8 @@ from typing import Any
 
 from ruvllm_kernel.commands import Info
 from ruvllm_kernel.learning import Learning
-from ruvllm_mcp.types import (
-    Context,
-    FeedbackReceipt,
-    MemoryHits,
-    MemoryId,
-    MemoryRecord,
-    MemoryResult,
-    Page,
-    QueryResponse,
-    Record,
-    Stats,
-)
+from ruvllm_mcp.reports import FeedbackReceipt, Stats
+from ruvllm_mcp.types import Context, MemoryHits, MemoryId, MemoryRecord, MemoryResult, Page, QueryResponse, Record
 
 LONGEST_VALUE = 80
 Pairs = tuple[tuple[str, str], ...]

@@ -11,7 +11,7 @@ from ruvllm_mcp.cli.session import Command, Group, Session, current
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
-    from ruvllm_mcp.types import LearnReport
+    from ruvllm_mcp.reports import LearnReport
 
 learn = Group("learn", help="Train on feedback, compare, roll back.", no_args_is_help=True)
 

@@ -15,7 +15,7 @@ from ruvllm_mcp.cli.session import Command, Session, current
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
-    from ruvllm_mcp.types import StateReport
+    from ruvllm_mcp.reports import StateReport
 
 
 @click.command(cls=Command)

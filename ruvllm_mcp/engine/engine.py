@@ -23,10 +23,10 @@ from ruvllm_mcp.engine.generation import GenerationCalls
 from ruvllm_mcp.engine.learning import LearningCalls
 from ruvllm_mcp.engine.trace import Meter
 from ruvllm_mcp.errors import InvalidInputError, RuvLLMError
+from ruvllm_mcp.reports import FeedbackReceipt, StateReport, Stats
 from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.types import (
     Context,
-    FeedbackReceipt,
     Link,
     MemoryHits,
     MemoryId,
@@ -37,8 +37,6 @@ from ruvllm_mcp.types import (
     Page,
     PruneReport,
     SearchMode,
-    StateReport,
-    Stats,
     Trust,
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ruvllm_mcp.errors import InvalidInputError
-from ruvllm_mcp.types import LearnReport, PatternRecord, RequestRecord
+from ruvllm_mcp.reports import LearnReport, PatternRecord, RequestRecord
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.parts import Parts

@@ -28,17 +28,10 @@ from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Found, Memory
 from ruvllm_mcp.memory.opening import journal_place
 from ruvllm_mcp.memory.store import Limits
+from ruvllm_mcp.reports import FeedbackReceipt, Stats
 from ruvllm_mcp.settings import Settings
 from ruvllm_mcp.simd import simd_info
-from ruvllm_mcp.types import (
-    Context,
-    FeedbackReceipt,
-    MemoryResult,
-    NewMemory,
-    SearchMode,
-    Stats,
-    Trust,
-)
+from ruvllm_mcp.types import Context, MemoryResult, NewMemory, SearchMode, Trust
 
 KEPT_CANDIDATES = 100
 CORRECTION_IMPORTANCE = 0.8

@@ -21,7 +21,8 @@ from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import NO_CANDIDATES, Trajectory, is_request_id
 from ruvllm_mcp.memory import checks, transfer
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.types import NewMemory, StateReport
+from ruvllm_mcp.reports import StateReport
+from ruvllm_mcp.types import NewMemory
 
 FORMAT, VERSION = "ruvllm-state", 1
 MAX_LINES = 1_000_000

@@ -20,7 +20,7 @@ from ruvllm_mcp.learning.objective import Row, Vectors, row_of
 from ruvllm_mcp.learning.patterns import RatedQuestion
 from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.versions import VersionStore
-from ruvllm_mcp.types import LearnReport
+from ruvllm_mcp.reports import LearnReport
 
 MOST_REQUESTS = 5_000
 FEWEST_JUDGED = 5

@@ -31,7 +31,7 @@ from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
 from ruvllm_mcp.memory.journal import Journal
-from ruvllm_mcp.types import FeedbackReceipt, LearnReport
+from ruvllm_mcp.reports import FeedbackReceipt, LearnReport
 
 LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
 INSTANT_CANDIDATES = 24  # an instant step looks at the best of a search; the slower loops at all

@@ -10,7 +10,7 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.mcp_server import replies
 from ruvllm_mcp.mcp_server.replies import Reply
 from ruvllm_mcp.mcp_server.tools import LARGEST_ID, Arguments, Call, Number, ToolSpec
-from ruvllm_mcp.types import LearnReport
+from ruvllm_mcp.reports import LearnReport
 
 SHOWN_VERSIONS = 10
 

@@ -9,7 +9,7 @@ from ruvllm_kernel.render import html, plain
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.learning.judging import Verdict
 from ruvllm_mcp.learning.versions import Version
-from ruvllm_mcp.types import LearnReport
+from ruvllm_mcp.reports import LearnReport
 from tests.kernel_ext.conftest import Shell
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from ruvllm_kernel.commands import COMMANDS
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError, SettingsError
-from ruvllm_mcp.types import Context, FeedbackReceipt, MemoryHits, MemoryId, MemoryRecord, Page, QueryResponse
+from ruvllm_mcp.reports import FeedbackReceipt
+from ruvllm_mcp.types import Context, MemoryHits, MemoryId, MemoryRecord, Page, QueryResponse
 from tests.kernel_ext.conftest import Shell
 
 RETRY = "HTTP 429 and 503 are retried with exponential backoff, at most five times."

@@ -9,17 +9,8 @@ import pytest
 
 from ruvllm_kernel.render import html, plain, summary, visible
 from ruvllm_kernel.views import SHOWN
-from ruvllm_mcp.types import (
-    Context,
-    FeedbackReceipt,
-    MemoryHits,
-    MemoryId,
-    MemoryRecord,
-    MemoryResult,
-    Page,
-    QueryResponse,
-    Usage,
-)
+from ruvllm_mcp.reports import FeedbackReceipt
+from ruvllm_mcp.types import Context, MemoryHits, MemoryId, MemoryRecord, MemoryResult, Page, QueryResponse, Usage
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\' "quoted" </td></table>&lt; \x1b[31m \u202egnp.exe'
 
