@@ -108,9 +108,7 @@ class Settings:
     store: str = _setting(_store, str, "address of a shared database; none: a file in home", shown=False)
     namespace: str = _setting(_namespace, _project_namespace, "where memories go when none is named", project=True)
     embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
-    model: str = _setting(
-        _model, lambda: "extractive", "what writes answers: extractive, echo, a GGUF file or a model folder"
-    )
+    model: str = _setting(_model, lambda: "extractive", "what writes answers: extractive, echo, a model's name or path")
     warm_pool_size: int = _setting(_integer(1, 64), lambda: 2, "language models that stay loaded", project=True)
     model_memory: int = _setting(
         _integer(1, 10**9), lambda: max(1, _total_megabytes() // 2), "megabytes that loaded models may take together"

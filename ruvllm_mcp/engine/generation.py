@@ -165,7 +165,7 @@ class GenerationCalls:
 
         def write(parts: Parts, output: Output) -> GenerationResponse:
             from ruvllm_mcp.llm.backends.base import Output
-            from ruvllm_mcp.llm.backends.registry import NO_MODEL
+            from ruvllm_mcp.llm.registry import NO_MODEL
 
             def note(piece: str) -> None:
                 first.append(_milliseconds_since(started)) if not first else None

@@ -56,6 +56,7 @@ class Parts:
         self._caretaker: Caretaker | None = None
         self.backends = Backends(
             self.embedder,
+            settings.home,
             warm=settings.warm_pool_size,
             most_bytes=settings.model_memory * 1_000_000,
             threads=settings.threads,

@@ -45,6 +45,8 @@ class TensorFile:
 def mapped(path: Path) -> memoryview:
     """The bytes of a file, read-only and not copied. Raises ModelError if it is empty or cannot be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path} is no file.", "Check the path.")  # opening a pipe would wait for its writer
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{path} is empty.", "Get the file anew.")

@@ -14,7 +14,7 @@ from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.files import Tensor
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
 from ruvllm_mcp.llm.architectures import Architecture
-from ruvllm_mcp.llm.files import MAX_CONFIG, Weight, open_checkpoint, read_json
+from ruvllm_mcp.llm.files import MAX_CONFIG, Weight, folder_template, open_checkpoint, read_json
 from ruvllm_mcp.types import Record
 
 
@@ -89,14 +89,12 @@ def _gguf(file: GgufFile) -> dict[str, Any]:
 
 
 def _folder(folder: Path) -> dict[str, Any]:
-    config = folder / "tokenizer_config.json"
-    in_config = config.exists() and bool(read_json(config, MAX_CONFIG).get("chat_template"))
     return {
         "format": "SafeTensors",
         "name": folder.resolve().name,
         "architecture": _text(read_json(folder / "config.json", MAX_CONFIG).get("model_type")),
         "tokenizer": "tokenizer.json" if (folder / "tokenizer.json").exists() else None,
-        "has_chat_template": in_config or (folder / "chat_template.jinja").exists(),
+        "has_chat_template": folder_template(folder) is not None,
     }
 
 

@@ -117,8 +117,10 @@ def open_checkpoint(path: str | os.PathLike[str], context: int | None = None) ->
 def read_json(path: Path, limit: int) -> dict[str, Any]:
     """The JSON object in a file of at most `limit` bytes. Raises ModelError."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(limit + 1)
+        raw = b""
+        if not path.exists() or path.is_file():  # opening a pipe would wait for its writer
+            with path.open("rb") as file:
+                raw = file.read(limit + 1)
         found = json.loads(raw) if len(raw) <= limit else None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the folder.") from None
@@ -127,6 +129,23 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{path} is no JSON object of at most {limit:,} bytes.", "Fetch the folder again.")
     return found
+
+
+def folder_template(folder: Path) -> str | None:
+    """The chat template of a folder: a file of its own, or an entry of tokenizer_config.json, maybe one of several.
+    None if there is none. Raises ModelError."""
+    own, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    try:
+        if own.is_file():
+            with own.open(encoding="utf-8") as file:
+                return file.read(MAX_CONFIG)
+    except (OSError, UnicodeDecodeError):
+        raise ModelError(f"{own} cannot be read.", "Fetch the folder again.") from None
+    found = read_json(config, MAX_INDEX).get("chat_template") if config.exists() else None
+    if isinstance(found, list):
+        named = [entry.get("template") for entry in found if isinstance(entry, dict) and entry.get("name") == "default"]
+        found = named[0] if named else None
+    return found if isinstance(found, str) else None
 
 
 def _folder(folder: Path, context: int | None) -> tuple[Architecture, dict[str, Weight]]:

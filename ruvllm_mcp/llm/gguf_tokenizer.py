@@ -16,7 +16,7 @@ import numpy as np
 
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.llm import vocabulary
-from ruvllm_mcp.llm.files import read_json
+from ruvllm_mcp.llm.files import folder_template, read_json
 from ruvllm_mcp.llm.pretokenizers import CUTS
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -35,8 +35,6 @@ def gguf_tokenizer(folder: Path, size: int) -> dict[str, Any]:
     Raises ModelError if the folder has no tokenizer, or one that GGUF cannot name.
     """
     description = read_json(folder / "tokenizer.json", MAX_TOKENIZER)
-    config_file = folder / "tokenizer_config.json"
-    config = read_json(config_file, MAX_TOKENIZER) if config_file.exists() else {}
     known = vocabulary.from_folder(folder)
     model = description.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(model.get("vocab"), dict):
@@ -67,7 +65,7 @@ def gguf_tokenizer(folder: Path, size: int) -> dict[str, Any]:
             found[f"tokenizer.ggml.{name}_token_id"] = np.uint32(i)
     found["tokenizer.ggml.add_bos_token"] = known.begin != ()
     found["tokenizer.ggml.add_eos_token"] = known.end != ()
-    template = _template(folder, config)
+    template = folder_template(folder)
     if template:
         found["tokenizer.chat_template"] = template
     _check(found, known)
@@ -125,17 +123,6 @@ def _steps(described: Any) -> Iterator[dict[str, Any]]:
             yield from _steps(step)
     else:
         yield described
-
-
-def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """The chat template: a file of its own since transformers 4.43, else in the configuration, alone or by name."""
-    own = folder / "chat_template.jinja"
-    if own.exists():
-        return own.read_text(encoding="utf-8")
-    found = config.get("chat_template")
-    if isinstance(found, list):
-        found = next((item.get("template") for item in found if item.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
 
 
 def _check(metadata: Mapping[str, Any], known: vocabulary.Vocabulary) -> None:

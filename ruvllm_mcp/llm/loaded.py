@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.gguf import GgufFile
 from ruvllm_mcp.llm.batching import Batcher
-from ruvllm_mcp.llm.files import MAX_CONFIG, read_json
+from ruvllm_mcp.llm.files import folder_template
 from ruvllm_mcp.llm.model import Model, load_model
 from ruvllm_mcp.llm.template import ChatTemplate
 from ruvllm_mcp.llm.tokenizer import Tokenizer
@@ -44,7 +43,7 @@ def load(path: str | os.PathLike[str], context: int | None = None) -> Loaded:
         found: Any = source.metadata.get("tokenizer.chat_template")
     else:
         tokenizer = Tokenizer.from_folder(source)
-        found = _folder_template(source)
+        found = folder_template(source)
     known = tokenizer.vocabulary
     if known.size > model.architecture.vocabulary:
         raise ModelError(
@@ -55,18 +54,3 @@ def load(path: str | os.PathLike[str], context: int | None = None) -> Loaded:
     tokens = {name: tokenizer.text_of(token) for name, token in names.items() if token is not None}
     template = ChatTemplate(found, tokens) if isinstance(found, str) and found.strip() else None
     return Loaded(model, tokenizer, template, Batcher(model))
-
-
-def _folder_template(folder: Path) -> Any:
-    """The chat template of a folder: a file of its own, or an entry of tokenizer_config.json, maybe of several."""
-    own, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
-    try:
-        if own.exists():
-            return own.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise ModelError(f"{own} cannot be read.", "Get the folder anew.") from None
-    found = read_json(config, MAX_CONFIG).get("chat_template") if config.exists() else None
-    if isinstance(found, list):
-        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
-        return named.get("default")
-    return found

@@ -13,10 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruvllm_mcp.errors import InvalidInputError, NotFoundError, StorageFullError
+from ruvllm_mcp.errors import InvalidInputError, ModelError, NotFoundError, StorageFullError
 from ruvllm_mcp.llm.files import open_checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NO_MODEL = (
+    "Register a GGUF file or a Hugging Face folder with `ruvllm models add PATH`, then name it: --model NAME in the "
+    'shell, RUVLLM_MODEL=NAME in the environment, model = "NAME" in the home folder\'s ruvllm.toml. Or give its path.'
+)
 TAKEN = ("extractive", "echo")
 """Names of what answers without a model."""
 
@@ -80,21 +84,21 @@ def remove(home: Path, name: str) -> Registered:
 
 
 def find(home: Path, name: str) -> Path:
-    """Where the model of that name is, or of that path. Raises NotFoundError."""
+    """Where the model of that name is, or of that path. Raises ModelError."""
     for model in models(home):
         if model.name == name:
             if not model.is_there:
-                raise NotFoundError(f"The files of {name!r} are gone: {model.path}.", f"`ruvllm models remove {name}`.")
+                raise ModelError(f"The files of {name!r} are gone: {model.path}.", f"`ruvllm models remove {name}`.")
             return model.path
     path = Path(name).expanduser()
     if not path.exists():
-        raise NotFoundError(f"There is no model {name!r}.", _known(home))
+        raise ModelError(f"There is no model {name!r}.", _known(home))
     return path
 
 
 def _known(home: Path) -> str:
     names = ", ".join(model.name for model in models(home))
-    return f"Registered are {names}." if names else "Register a GGUF file or a folder: `ruvllm models add PATH`."
+    return f"Registered are {names}." if names else NO_MODEL
 
 
 def _registered(entry: Path) -> Registered:

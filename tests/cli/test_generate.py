@@ -59,8 +59,15 @@ def test_an_option_out_of_range_is_wrong_usage(shell: Shell, model: str) -> None
 def test_without_a_model_the_error_says_how_to_name_one(shell: Shell) -> None:
     outcome = shell("generate", "Hi")
     assert outcome.code == 5
-    assert "--model PATH" in outcome.err
+    assert "models add PATH" in outcome.err
     assert shell("generate", "Hi", "--model", "no.gguf").code == 5
+
+
+def test_a_registered_model_is_called_by_its_name(shell: Shell, model: str) -> None:
+    shell("models", "add", model, "--name", "talker")
+    by_name = shell("generate", "Hi", "--model", "talker", *GREEDY, "--json").json
+    by_path = shell("generate", "Hi", "--model", model, *GREEDY, "--json").json
+    assert by_name["text"] == by_path["text"] != ""
 
 
 def test_a_model_answers_questions_from_memory(shell: Shell, model: str, monkeypatch: pytest.MonkeyPatch) -> None:

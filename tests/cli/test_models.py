@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_run_is_told_about_all_the_same(shell: Shell, tmp_
     assert (refused.code, "mamba" in refused.err) == (5, True)
     (tmp_path / "text.gguf").write_text("Dear reader, this is no model file at all.")
     assert shell("info", str(tmp_path / "text.gguf")).code == 5
-    assert shell("info", str(tmp_path / "none.gguf")).code == 3
+    assert shell("info", str(tmp_path / "none.gguf")).code == 5
 
 
 def test_reading_and_writing_are_timed(shell: Shell, model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.formats.gguf import GgufFile
-from ruvllm_mcp.llm.files import open_checkpoint
+from ruvllm_mcp.llm.files import folder_template, open_checkpoint
 from tests.llm.tiny import CONTEXT, HEAD, INNER, KEYS, LAYERS, VOCABULARY, WIDTH, write_folder, write_gguf_model
 
 KINDS = ("llama", "mistral", "qwen2", "qwen3", "phi3")
@@ -172,3 +173,30 @@ def test_a_context_is_within_what_the_model_has(tmp_path: Path) -> None:
     for context in (0, CONTEXT + 1):
         with pytest.raises(ModelError, match="context"):
             open_checkpoint(path, context)
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(ModelError, match=r"no file|no JSON"):
+            open_checkpoint(folder)
+    with pytest.raises(ModelError, match="no file"):
+        open_checkpoint(folder / "model.safetensors")
+
+
+def test_a_folder_s_chat_template_is_found_wherever_it_is(tmp_path: Path) -> None:
+    config = tmp_path / "tokenizer_config.json"
+    assert folder_template(tmp_path) is None
+    config.write_text(json.dumps({"chat_template": "one"}))
+    assert folder_template(tmp_path) == "one"
+    config.write_text(json.dumps({"chat_template": [3, {"name": "rag"}, {"name": "default", "template": "two"}]}))
+    assert folder_template(tmp_path) == "two"
+    config.write_text(json.dumps({"chat_template": 7}))
+    assert folder_template(tmp_path) is None
+    (tmp_path / "chat_template.jinja").write_text("three")
+    assert folder_template(tmp_path) == "three"
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="jinja"):
+        folder_template(tmp_path)

@@ -196,7 +196,7 @@ def files(tmp_path: Path) -> list[str]:
 
 def backends(**limits: int) -> Backends:
     options = {"warm": 2, "most_bytes": 10**12, "threads": 2, **limits}
-    return Backends(lambda: embed.load("hashing"), **options)
+    return Backends(lambda: embed.load("hashing"), Path("nowhere"), **options)
 
 
 def names(held: Backends) -> list[str]:

@@ -50,10 +50,10 @@ def test_what_is_gone_is_said_and_can_be_forgotten(home: Path, tmp_path: Path) -
     registry.add(home, path)
     path.unlink()
     assert [model.is_there for model in registry.models(home)] == [False]
-    with pytest.raises(NotFoundError, match="gone"):
+    with pytest.raises(ModelError, match="gone"):
         registry.find(home, "m")
     registry.remove(home, "m")
-    with pytest.raises(NotFoundError, match="models add"):
+    with pytest.raises(ModelError, match="models add"):
         registry.find(home, "m")
 
 

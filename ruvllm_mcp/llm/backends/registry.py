@@ -1,8 +1,8 @@
 """The backends in use, by name: made when first asked for, kept while there is room, the least lately used given up.
 
-`extractive` and `echo` cost nothing. Every other name is a language model; a model stays loaded, warm for the next
-question, until `warm` newer ones are, or all together take more than `most_bytes`. One that is writing stays until it
-has finished.
+`extractive` and `echo` cost nothing. Every other name is a language model's, registered or a path; a model stays
+loaded, warm for the next question, until `warm` newer ones are, or all together take more than `most_bytes`. One
+that is writing stays until it has finished.
 """
 
 from __future__ import annotations
@@ -14,15 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruvllm_mcp.embed.base import Embedder
-from ruvllm_mcp.errors import BackendError, ModelError
+from ruvllm_mcp.errors import BackendError
 from ruvllm_mcp.llm.backends.base import Backend
 from ruvllm_mcp.llm.backends.echo import Echo
 from ruvllm_mcp.llm.backends.extractive import Extractive
-
-NO_MODEL = (
-    "Name a GGUF file or a Hugging Face folder: --model PATH in the shell, RUVLLM_MODEL=PATH in the environment, "
-    'model = "PATH" in the ruvllm.toml of your home folder.'
-)
 
 
 @dataclass
@@ -37,8 +32,11 @@ class _Entry:
 class Backends:
     """Thread-safe; `close` ends all of them."""
 
-    def __init__(self, embedder: Callable[[], Embedder], *, warm: int, most_bytes: int, threads: int) -> None:
+    def __init__(
+        self, embedder: Callable[[], Embedder], home: Path, *, warm: int, most_bytes: int, threads: int
+    ) -> None:
         self._embedder = embedder
+        self._home = home
         self._warm = warm
         self._most_bytes = most_bytes
         self._threads = threads
@@ -103,12 +101,11 @@ class Backends:
             return _Entry(Extractive(self._embedder), 0)
         if name == "echo":
             return _Entry(Echo(self._embedder), 0)
-        if not Path(name).expanduser().exists():
-            raise ModelError(f"There is no model {name!r}.", NO_MODEL)
+        from ruvllm_mcp.llm import registry
         from ruvllm_mcp.llm.backends.native import Native
         from ruvllm_mcp.llm.loaded import load
         from ruvllm_mcp.native.lib import nogil
 
         nogil.rv_llm_set_threads(self._threads)
-        loaded = load(Path(name).expanduser())
+        loaded = load(registry.find(self._home, name))
         return _Entry(Native(Path(name).stem, loaded), loaded.model.checkpoint.weight_bytes)
