@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "__version__": 0,
     "errors": 0,
+    "reports": 0,
     "types": 0,
     "project": 0,
     "settings": 0,
