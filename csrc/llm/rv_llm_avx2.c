@@ -69,16 +69,21 @@ static inline I i_start(const int16_t *sums) {
     return _mm256_setzero_si256();
 }
 static inline I i_weights(const void *p) { return i_load(p); }
-static inline __m256i dot_unsigned(__m256i codes, __m256i x) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1));
+static inline __m256i pairs_unsigned(__m256i codes, __m256i x) { return _mm256_maddubs_epi16(codes, x); }
+static inline __m256i pairs_signed(__m256i weights, __m256i x) {
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
 }
-static inline __m256i dot_signed(__m256i weights, __m256i x) {
-    return dot_unsigned(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+static inline __m256i fours(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+static inline __m256i dot_unsigned_two(__m256i a, __m256i x, __m256i b, __m256i y) {
+    return fours(_mm256_add_epi16(pairs_unsigned(a, x), pairs_unsigned(b, y)));
+}
+static inline __m256i dot_signed_two(__m256i a, __m256i x, __m256i b, __m256i y) {
+    return _mm256_add_epi32(fours(pairs_signed(a, x)), fours(pairs_signed(b, y)));
 }
 static inline __m256i dot_scaled(__m256i codes, __m256i x, __m256i scales) {
     return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
 }
-static inline I i_signed(I sum, I weights, I x) { return i_add(sum, dot_signed(weights, x)); }
+static inline I i_signed(I sum, I weights, I x) { return i_add(sum, fours(pairs_signed(weights, x))); }
 
 static void halves(const float *x, uint16_t *out, size_t n) {
     const V most = v_set(65504);

@@ -1,50 +1,18 @@
 /* Rows of quantised matrices straight from the file's layout, on 256-bit vectors, for AVX2 and for AVX-512 with VNNI, which define
  *
- *   dot_unsigned(codes, x)   8 sums of four products of unsigned codes below 64 with signed bytes
- *   dot_signed(weights, x)   the same of signed bytes in [-128, 127] with signed bytes in [-127, 127]
+ *   dot_unsigned_two(a, x, b, y)   8 sums of four products of unsigned codes below 32 with signed bytes, a * x + b * y
+ *   dot_signed_two(a, x, b, y)     the same of signed bytes in [-128, 127] with signed bytes in [-127, 127]
+ *   dot_scaled(codes, x, scales)   the same of codes below 64 with one x, each sum times its lane's int16 scale
  *
- * Scales of eight blocks at a time are widened and multiplied by the activations' scales in one go; each is then read back as
- * a broadcast, which costs no arithmetic. */
+ * Small blocks are taken two at a time, one in each half of a vector, so that both halves of their bytes go through the same
+ * instructions; eight scales are widened and multiplied by the activations' at once. */
 typedef __m256i W;
 
 INLINE W w_load(const void *p) { return _mm256_loadu_si256(p); }
 INLINE W w_zero(void) { return _mm256_setzero_si256(); }
-INLINE W w_spread16(const void *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(p)); }
 
-/* Sixteen bytes' low halves, then their high halves. */
-INLINE W w_nibbles(const uint8_t *p) {
-    const W shifted = _mm256_srlv_epi32(w_spread16(p), _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4));
-    return _mm256_and_si256(shifted, _mm256_set1_epi8(15));
-}
-
-/* 16 in each byte whose bit is set. */
-INLINE W w_fifth(const uint8_t *p) {
-    int32_t bits;
-    memcpy(&bits, p, sizeof bits);
-    const W bytes = _mm256_shuffle_epi8(
-        _mm256_set1_epi32(bits), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
-    const W own = _mm256_set1_epi64x((long long)0x8040201008040201);
-    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(bytes, own), own), _mm256_set1_epi8(16));
-}
-
-/* The float16 scales of `count` blocks, 0 for the others. */
-INLINE __m256 scales_of(const uint8_t *block, size_t bytes, const size_t count) {
-    __m128i halves = _mm_setzero_si128();
-    if (count == 8) {
-        halves = _mm_insert_epi16(halves, rv_u16_at(block), 0);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + bytes), 1);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 2 * bytes), 2);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 3 * bytes), 3);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 4 * bytes), 4);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 5 * bytes), 5);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 6 * bytes), 6);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 7 * bytes), 7);
-    } else {
-        uint16_t some[8] = {0};
-        for (size_t i = 0; i < count; i++) some[i] = rv_u16_at(block + i * bytes);
-        halves = _mm_loadu_si128((const void *)some);
-    }
-    return _mm256_cvtph_ps(halves);
+INLINE W w_two(const void *low, const void *high) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)), _mm_loadu_si128(high), 1);
 }
 
 #define BEGIN_ROWS                                                                                                     \
@@ -57,51 +25,138 @@ INLINE __m256 scales_of(const uint8_t *block, size_t bytes, const size_t count) 
 
 enum { Q8_0, Q4_0, Q5_0 };
 
-/* Up to eight blocks of one row. */
-INLINE void small_blocks(const uint8_t *block, size_t bytes, const rv_llm_activations *a, size_t token, size_t b,
-                         const size_t tokens, const size_t count, const int kind, __m256 *sums) {
-    const __m256 rows = scales_of(block, bytes, count);
-    float scales[RV_LLM_TOGETHER][8];
-    const int8_t *x = a->q + token * a->cols + 32 * b;
-    for (size_t t = 0; t < tokens; t++) {
-        const float *from = a->scales + (token + t) * a->cols / 32 + b;
-        const __m256 both = _mm256_mul_ps(rows, count == 8 ? v_load(from) : v_load_part(from, count));
-        v_store(scales[t], both);
-        if (kind == Q8_0) continue;
-        int16_t part[16] = {0};
-        const int16_t *of = a->sums + (token + t) * a->cols / RV_SUM + 2 * b;
-        if (count < 8) memcpy(part, of, count * 2 * sizeof *of);
-        const W offsets = _mm256_madd_epi16(w_load(count == 8 ? of : part), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
-        sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(offsets), both, sums[t]);
+/* The scales of 2 * pairs blocks: the first of each pair in the low half, the second in the high one, others 0. */
+INLINE __m256 scales_of(const uint8_t *block, const size_t bytes, const size_t pairs) {
+    __m128i halves = _mm_setzero_si128();
+    if (pairs == 4) {
+        halves = _mm_insert_epi16(halves, rv_u16_at(block), 0);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 2 * bytes), 1);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 4 * bytes), 2);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 6 * bytes), 3);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + bytes), 4);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 3 * bytes), 5);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 5 * bytes), 6);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 7 * bytes), 7);
+        return _mm256_cvtph_ps(halves);
     }
-    __m256 odd[RV_LLM_TOGETHER]; /* two chains of additions: one would wait for itself */
-    for (size_t t = 0; t < tokens; t++) odd[t] = _mm256_setzero_ps();
-#pragma GCC unroll 8
-    for (size_t i = 0; i < count; i++, block += bytes) {
-        W codes;
-        if (kind == Q8_0) codes = w_load(block + 2);
-        else if (kind == Q4_0) codes = w_nibbles(block + 2);
-        else codes = _mm256_or_si256(w_nibbles(block + 6), w_fifth(block + 2));
-        for (size_t t = 0; t < tokens; t++) {
-            const W bytes_of_x = w_load(x + t * a->cols + 32 * i);
-            const W dots = kind == Q8_0 ? dot_signed(codes, bytes_of_x) : dot_unsigned(codes, bytes_of_x);
-            __m256 *sum = i % 2 ? &odd[t] : &sums[t];
-            *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_broadcast_ss(&scales[t][i]), *sum);
-        }
-    }
-    for (size_t t = 0; t < tokens; t++) sums[t] = _mm256_add_ps(sums[t], odd[t]);
+    uint16_t some[8] = {0};
+    for (size_t i = 0; i < 2 * pairs; i++) some[i / 2 + i % 2 * 4] = rv_u16_at(block + i * bytes);
+    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)some));
 }
 
-/* `count` rows, `apart` of them apart. */
-INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
-                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
+/* Number `pair` of each half in all of the half. */
+INLINE __m256 spread_pair(__m256 v, const int pair) {
+    return pair == 0   ? _mm256_permute_ps(v, 0)
+           : pair == 1 ? _mm256_permute_ps(v, 0x55)
+           : pair == 2 ? _mm256_permute_ps(v, 0xaa)
+                       : _mm256_permute_ps(v, 0xff);
+}
+
+/* A token's bytes, scales and sums, from some block on. */
+typedef struct token_at {
+    const int8_t *q;
+    const float *scales;
+    const int16_t *sums;
+} token_at;
+
+/* The fifth bits of a pair of blocks as 16 or 0 in each byte: those of each block's first (part 0) or last 16 numbers. */
+INLINE W fifth_bits(W blocks, const int part) {
+    const W which = part ? _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0303030303030303, 0x0202020202020202)
+                         : _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
+    const W own = _mm256_set1_epi64x((long long)0x8040201008040201);
+    const W mine = _mm256_and_si256(_mm256_shuffle_epi8(blocks, which), own);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(mine, own), _mm256_set1_epi8(16));
+}
+
+/* `pairs` (at most four) pairs of blocks of `count` rows, `step` bytes apart, for some tokens. A vector's low half belongs to the
+ * first block of a pair, the high one to the second. */
+INLINE void add_pairs_of_blocks(const uint8_t *row, const size_t count, size_t step, const token_at *x,
+                                const size_t tokens, const size_t pairs, const int kind,
+                                __m256 sums[][RV_LLM_TOGETHER]) {
+    const size_t bytes = kind == Q8_0 ? RV_Q8_0_BYTES : kind == Q4_0 ? RV_Q4_0_BYTES : RV_Q5_0_BYTES;
+    const __m256i by_pairs = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    __m256 scales[STREAMS][RV_LLM_TOGETHER];
+    for (size_t n = 0; n < count; n++) scales[n][0] = scales_of(row + n * step, bytes, pairs);
+    for (size_t n = 0; n < count; n++)
+        for (size_t t = tokens; t-- > 0;) {
+            float some[8] = {0};
+            int16_t some_sums[16] = {0};
+            const float *of = x[t].scales;
+            const int16_t *sums_of = x[t].sums;
+            if (pairs < 4) {
+                of = memcpy(some, of, 2 * pairs * sizeof *of);
+                sums_of = memcpy(some_sums, sums_of, 4 * pairs * sizeof *sums_of);
+            }
+            scales[n][t] = _mm256_mul_ps(scales[n][0], _mm256_permutevar8x32_ps(v_load(of), by_pairs));
+            if (kind == Q8_0) continue;
+            const W offsets = _mm256_madd_epi16(w_load(sums_of), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
+            const __m256 numbers = _mm256_permutevar8x32_ps(_mm256_cvtepi32_ps(offsets), by_pairs);
+            sums[n][t] = _mm256_fmadd_ps(numbers, scales[n][t], sums[n][t]);
+        }
+#pragma GCC unroll 4
+    for (size_t pair = 0; pair < pairs; pair++) {
+        W low_x[RV_LLM_TOGETHER], high_x[RV_LLM_TOGETHER];
+        for (size_t t = 0; t < tokens; t++) {
+            const W first = w_load(x[t].q + 64 * pair), second = w_load(x[t].q + 64 * pair + 32);
+            low_x[t] = _mm256_permute2x128_si256(first, second, 0x20);
+            high_x[t] = _mm256_permute2x128_si256(first, second, 0x31);
+        }
+        for (size_t n = 0; n < count; n++) {
+            const uint8_t *block = row + n * step + 2 * pair * bytes;
+            const uint8_t *codes = block + bytes - (kind == Q8_0 ? 32 : 16);
+            W low = w_two(codes, codes + bytes), high;
+            if (kind == Q8_0) high = w_two(codes + 16, codes + bytes + 16);
+            else {
+                high = _mm256_and_si256(_mm256_srli_epi16(low, 4), _mm256_set1_epi8(15));
+                low = _mm256_and_si256(low, _mm256_set1_epi8(15));
+            }
+            if (kind == Q5_0) {
+                const W bits = w_two(block + 2, block + bytes + 2);
+                low = _mm256_or_si256(low, fifth_bits(bits, 0));
+                high = _mm256_or_si256(high, fifth_bits(bits, 1));
+            }
+            for (size_t t = 0; t < tokens; t++) {
+                const W dots = kind == Q8_0 ? dot_signed_two(low, low_x[t], high, high_x[t])
+                                            : dot_unsigned_two(low, low_x[t], high, high_x[t]);
+                sums[n][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), spread_pair(scales[n][t], (int)pair), sums[n][t]);
+            }
+        }
+    }
+}
+
+/* `count` rows, `apart` of them apart. A block that is left alone at the end gets an empty one for company. */
+INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, const rv_llm_activations *a, size_t token,
+                       const size_t tokens, const int kind, float *out, size_t stride) {
+    const size_t bytes = kind == Q8_0 ? RV_Q8_0_BYTES : kind == Q4_0 ? RV_Q4_0_BYTES : RV_Q5_0_BYTES;
     const size_t blocks = a->cols / 32, step = apart * blocks * bytes;
+    token_at x[RV_LLM_TOGETHER];
+    for (size_t t = 0; t < tokens; t++)
+        x[t] = (token_at){a->q + (token + t) * a->cols, a->scales + (token + t) * blocks,
+                          a->sums + (token + t) * blocks * 2};
     BEGIN_ROWS;
     size_t b = 0;
-    for (; b + 8 <= blocks; b += 8, row += 8 * bytes)
-        for (size_t n = 0; n < count; n++) small_blocks(row + n * step, bytes, a, token, b, tokens, 8, kind, sums[n]);
-    for (size_t n = 0; b < blocks && n < count; n++)
-        small_blocks(row + n * step, bytes, a, token, b, tokens, blocks - b, kind, sums[n]);
+    for (; b + 8 <= blocks; b += 8, row += 8 * bytes) {
+        add_pairs_of_blocks(row, count, step, x, tokens, 4, kind, sums);
+        for (size_t t = 0; t < tokens; t++) x[t].q += 256, x[t].scales += 8, x[t].sums += 16;
+    }
+    for (; b + 2 <= blocks; b += 2, row += 2 * bytes) {
+        add_pairs_of_blocks(row, count, step, x, tokens, 1, kind, sums);
+        for (size_t t = 0; t < tokens; t++) x[t].q += 64, x[t].scales += 2, x[t].sums += 4;
+    }
+    if (b < blocks) {
+        uint8_t pair[STREAMS * 2 * RV_Q8_0_BYTES] = {0};
+        int8_t q[RV_LLM_TOGETHER][64] = {0};
+        float scales[RV_LLM_TOGETHER][2] = {0};
+        int16_t q_sums[RV_LLM_TOGETHER][4] = {0};
+        for (size_t n = 0; n < count; n++) memcpy(pair + n * 2 * bytes, row + n * step, bytes);
+        for (size_t t = 0; t < tokens; t++) {
+            memcpy(q[t], x[t].q, 32);
+            memcpy(q_sums[t], x[t].sums, 2 * sizeof(int16_t));
+            scales[t][0] = x[t].scales[0];
+            x[t] = (token_at){q[t], scales[t], q_sums[t]};
+        }
+        add_pairs_of_blocks(pair, count, 2 * bytes, x, tokens, 1, kind, sums);
+    }
     END_ROWS;
 }
 
@@ -201,11 +256,11 @@ INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, siz
 }
 
 #define ROWS_q8_0(count, apart, tokens) \
-    rows_small(weights, count, apart, RV_Q8_0_BYTES, a, token, tokens, Q8_0, out, stride)
+    rows_small(weights, count, apart, a, token, tokens, Q8_0, out, stride)
 #define ROWS_q4_0(count, apart, tokens) \
-    rows_small(weights, count, apart, RV_Q4_0_BYTES, a, token, tokens, Q4_0, out, stride)
+    rows_small(weights, count, apart, a, token, tokens, Q4_0, out, stride)
 #define ROWS_q5_0(count, apart, tokens) \
-    rows_small(weights, count, apart, RV_Q5_0_BYTES, a, token, tokens, Q5_0, out, stride)
+    rows_small(weights, count, apart, a, token, tokens, Q5_0, out, stride)
 #define ROWS_q4_k(count, apart, tokens) \
     rows_large(weights, count, apart, RV_Q4_K_BYTES, a, token, tokens, 1, out, stride)
 #define ROWS_q6_k(count, apart, tokens) \

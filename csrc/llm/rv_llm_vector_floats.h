@@ -46,21 +46,22 @@ ROWS(f16)
 ROWS(bf16)
 
 /* Rows that are not there stay 0. */
-#define UNPACK_FLOATS(kind, type)                                                                                      \
+#define UNPACK_FLOATS(kind, type, BYTES)                                                                               \
     static void unpack_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {          \
-        float *panel = to, some[64];                                                                                   \
+        float *panel = to, some[V_LANES];                                                                              \
         if (rows < PANEL) memset(panel, 0, cols * PANEL * sizeof *panel);                                              \
         for (size_t r = 0; r < rows; r++, weights += row_bytes)                                                        \
-            for (size_t c = 0; c < cols; c += 64) {                                                                    \
-                const size_t count = cols - c < 64 ? cols - c : 64;                                                    \
-                rv_llm_row_floats(type, weights + row_bytes / cols * c, count, some);                                  \
+            for (size_t c = 0; c < cols; c += V_LANES) {                                                               \
+                const size_t count = cols - c < V_LANES ? cols - c : V_LANES;                                          \
+                if (count == V_LANES) v_store(some, load_##kind(weights + c * BYTES));                                 \
+                else rv_llm_row_floats(type, weights + c * BYTES, count, some);                                        \
                 for (size_t i = 0; i < count; i++) panel[(c + i) * PANEL + r] = some[i];                               \
             }                                                                                                          \
     }
 
-UNPACK_FLOATS(f32, RV_LLM_F32)
-UNPACK_FLOATS(f16, RV_LLM_F16)
-UNPACK_FLOATS(bf16, RV_LLM_BF16)
+UNPACK_FLOATS(f32, RV_LLM_F32, 4)
+UNPACK_FLOATS(f16, RV_LLM_F16, 2)
+UNPACK_FLOATS(bf16, RV_LLM_BF16, 2)
 
 enum { FLOAT_TOKENS = 6 };
 

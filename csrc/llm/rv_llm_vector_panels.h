@@ -23,15 +23,32 @@ INLINE void place_twice(uint8_t *to, size_t row, int16_t number) {
                 CODES_OF;                                                                                              \
             }                                                                                                          \
     }
-#define NIBBLES(kind, offset)                                                                                          \
-    int8_t q[32];                                                                                                      \
-    rv_##kind##_codes(block, q);                                                                                       \
-    for (size_t i = 0; i < 32; i++) q[i] = (int8_t)(q[i] + offset);                                                    \
-    place_codes(panel + 4 * PANEL, r, q, 32)
+/* Eight bytes at a time; see rv_llm_blocks.h. */
+INLINE void nibbles(const uint8_t *from, uint8_t *q) {
+    uint64_t bytes[2];
+    memcpy(bytes, from, sizeof bytes);
+    for (size_t i = 0; i < 2; i++) {
+        const uint64_t low = bytes[i] & 0x0f0f0f0f0f0f0f0f, high = bytes[i] >> 4 & 0x0f0f0f0f0f0f0f0f;
+        memcpy(q + 8 * i, &low, sizeof low);
+        memcpy(q + 16 + 8 * i, &high, sizeof high);
+    }
+}
+
+INLINE void add_fifth_bits(const uint8_t *from, uint8_t *q) {
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t some;
+        memcpy(&some, q + 8 * i, sizeof some);
+        const uint64_t own = from[i] * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+        const uint64_t set = (own | (own + UINT64_C(0x7f7f7f7f7f7f7f7f))) & UINT64_C(0x8080808080808080);
+        some |= set >> 3;
+        memcpy(q + 8 * i, &some, sizeof some);
+    }
+}
 
 UNPACK_SMALL(q8_0, RV_Q8_0_BYTES, place_codes(panel + 4 * PANEL, r, block + 2, 32))
-UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, NIBBLES(q4_0, 8))
-UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, NIBBLES(q5_0, 16))
+UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, uint8_t q[32]; nibbles(block + 2, q); place_codes(panel + 4 * PANEL, r, q, 32))
+UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, uint8_t q[32]; nibbles(block + 6, q); add_fifth_bits(block + 2, q);
+             place_codes(panel + 4 * PANEL, r, q, 32))
 
 static void unpack_q4_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
     if (rows < PANEL) memset(to, 0, cols / 256 * Q4_K_PANEL);
@@ -73,7 +90,7 @@ static void unpack_q6_k(const uint8_t *weights, size_t rows, size_t row_bytes, s
         }
 }
 
-/* Sums over `runs` runs of `steps` products, each run times its scales. */
+/* Sums over `runs` runs of `steps` products, each run times its scales (runs_a_scale 0: times 1). */
 INLINE void add_runs(I dots[][2], const uint8_t *codes, const uint8_t *scales, const int8_t *q, size_t cols,
                      const size_t tokens, const size_t runs, const size_t runs_a_scale, const size_t steps) {
     for (size_t run = 0; run < runs; run++, codes += steps * CODES) {
@@ -89,7 +106,7 @@ INLINE void add_runs(I dots[][2], const uint8_t *codes, const uint8_t *scales, c
             }
         }
         for (size_t n = 0; n < 2; n++) {
-            const I by = i_load(scales + run / runs_a_scale * CODES + n * 4 * V_LANES);
+            const I by = runs_a_scale ? i_load(scales + run / runs_a_scale * CODES + n * 4 * V_LANES) : i_ones();
             for (size_t t = 0; t < tokens; t++) dots[t][n] = i_add(dots[t][n], d_scaled(sums[t][n], by));
         }
     }
@@ -144,17 +161,13 @@ INLINE void tile_q8_0(const uint8_t *panel, const rv_llm_activations *a, size_t 
 INLINE void tile_small(const uint8_t *panel, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
                        size_t stride, const int offset, const size_t steps) {
     BEGIN_TILE;
-    const I once = i_ones();
-    uint8_t ones[CODES];
-    memcpy(ones, &once, sizeof once);
-    memcpy(ones + sizeof once, &once, sizeof once);
     for (size_t b = 0; b < cols / 32; b++, panel += SMALL_PANEL) {
         I dots[TILE_TOKENS][2];
         for (size_t t = 0; t < tokens; t++) {
             const int16_t *of = q_sums + t * cols / RV_SUM + 2 * b;
             dots[t][0] = dots[t][1] = i_set(-offset * (of[0] + of[1]));
         }
-        add_runs(dots, panel + 4 * PANEL, ones, q + 32 * b, cols, tokens, 8 / steps, 8, steps);
+        add_runs(dots, panel + 4 * PANEL, NULL, q + 32 * b, cols, tokens, 8 / steps, 0, steps);
         for (size_t n = 0; n < 2; n++) {
             const V rows = v_load((const float *)(const void *)panel + n * V_LANES);
             for (size_t t = 0; t < tokens; t++)
