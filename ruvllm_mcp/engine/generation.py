@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ruvllm_mcp.settings import Settings
 
 T = TypeVar("T")
-Written = Callable[[str], None]
+Written = Callable[[str], Awaitable[None] | None]
 Messages = Sequence[Mapping[str, str]]
 QUERY_MEMORIES = 8
 MOST_QUERIES = 1_000
@@ -36,7 +36,7 @@ class GenerationCalls:
     """Part of `RuvLLM`; what it needs of the engine is declared here.
 
     `model` names the backend or the model file to use, the settings' one unless given. `written` is called with each
-    piece of text as it is made, in the event loop's thread; what it raises ends the call.
+    piece of text as it is made, in the event loop's thread, and awaited if it is async; what it raises ends the call.
     """
 
     if TYPE_CHECKING:
@@ -196,7 +196,9 @@ class GenerationCalls:
                 if not isinstance(piece, str):
                     return piece
                 assert written is not None
-                written(piece)
+                told = written(piece)
+                if told is not None:
+                    await told
         raise AssertionError("a call ends with its result or an error")
 
     async def _pieces(

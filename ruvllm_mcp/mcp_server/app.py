@@ -22,7 +22,7 @@ from ruvllm_mcp.errors import InvalidInputError, NotFoundError, RuvLLMError
 from ruvllm_mcp.mcp_server import prompts, resources
 from ruvllm_mcp.mcp_server.tools import Call, ToolSpec
 from ruvllm_mcp.mcp_server.tools_learning import LEARNING_TOOLS
-from ruvllm_mcp.mcp_server.tools_llm import LLM_TOOLS
+from ruvllm_mcp.mcp_server.tools_llm import GENERATE, LLM_TOOLS
 from ruvllm_mcp.mcp_server.tools_memory import MEMORY_TOOLS
 
 logger = logging.getLogger(__name__)
@@ -43,13 +43,15 @@ LISTS_KEEP = CacheHint(ttl_ms=3_600_000, scope="public")
 def build_server(llm: RuvLLM) -> Server[Any]:
     """A server over `llm`, which the caller opens and closes. Raises nothing; loads nothing."""
 
+    tools = TOOLS if llm.settings.model == "extractive" else {**TOOLS, GENERATE.name: GENERATE}
+
     async def list_tools(_context: Context, _params: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[tool.definition for tool in TOOLS.values()])
+        return types.ListToolsResult(tools=[tool.definition for tool in tools.values()])
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        tool = TOOLS.get(params.name)
+        tool = tools.get(params.name)
         if tool is None:
-            known = ", ".join(TOOLS)
+            known = ", ".join(tools)
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool {params.name[:80]!r}. The tools are {known}.")
         call = Call(llm, _client_of(context), context.session.report_progress)
         return await tool.call(call, params.arguments or {})

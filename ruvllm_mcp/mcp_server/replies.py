@@ -111,6 +111,12 @@ class QueryReply(TypedDict):
     hint: NotRequired[str]
 
 
+class GenerateReply(TypedDict):
+    text: str
+    model: str
+    cut: NotRequired[Annotated[str, Field(description="why it ended too soon")]]
+
+
 class SimilarityReply(TypedDict):
     similarity: Annotated[float, Field(description="cosine, -1 to 1")]
 

@@ -74,7 +74,7 @@ def _run_http(given: argparse.Namespace) -> None:
 def _engine(given: argparse.Namespace) -> RuvLLM:
     from ruvllm_mcp.engine.engine import RuvLLM
 
-    return RuvLLM(home=given.home, namespace=given.namespace, embedder=given.embedder)
+    return RuvLLM(home=given.home, namespace=given.namespace, embedder=given.embedder, model=given.model)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--namespace", metavar="NAME", help="where memories go by default (default: the project's name)"
     )
     parser.add_argument("--embedder", metavar="NAME", help="what turns text into vectors (default: minilm)")
+    parser.add_argument("--model", metavar="NAME", help="what writes answers (default: extractive, which quotes)")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP on 127.0.0.1 with a bearer token")
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"port of --http, 0 for any free one (default: {DEFAULT_PORT})"

@@ -1,7 +1,8 @@
-"""The tools about answers and learning: query, similarity, feedback, stats."""
+"""The tools about answers and learning: query, similarity, feedback, stats; generate where there is a model."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -12,6 +13,24 @@ from ruvllm_mcp.mcp_server.replies import OWN_TRUST, Reply
 from ruvllm_mcp.mcp_server.tools import Arguments, Call, Content, Ids, Number, Question, ToolSpec
 from ruvllm_mcp.mcp_server.tools_memory import FEEDBACK_HINT, SHOWN_NAMESPACES, Scope, Where, nothing_found
 from ruvllm_mcp.types import GenerationConfig
+
+PROGRESS_SECONDS = 0.25
+
+
+class Progress:
+    """Tells the client how many pieces of text are written, now and then."""
+
+    def __init__(self, call: Call, most: int) -> None:
+        self._call = call
+        self._most = most
+        self._count = 0
+        self._next = 0.0
+
+    async def written(self, _piece: str) -> None:
+        self._count += 1
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS_SECONDS
+            await self._call.report(self._count, self._most)
 
 
 class QueryArguments(Arguments):
@@ -27,6 +46,7 @@ async def _query(call: Call, given: QueryArguments) -> Reply:
         namespace=given.namespace or None,
         where=given.where,
         config=GenerationConfig(max_tokens=given.max_tokens),
+        written=Progress(call, given.max_tokens).written,
     )
     sources: list[replies.Source] = []
     for source in answer.sources:
@@ -44,6 +64,27 @@ async def _query(call: Call, given: QueryArguments) -> Reply:
     reply["hint"] = FEEDBACK_HINT if sources else await nothing_found(call, given.namespace, given.where)
     about = f"request_id {answer.request_id}, confidence {answer.confidence:.2f}, sources {replies.compact(sources)}"
     return Reply(reply, f"{answer.text}\n{about}. {reply['hint']}")
+
+
+class GenerateArguments(Arguments):
+    prompt: Content
+    system: Annotated[Content | None, Field(description="what the model is told first")] = None
+    max_tokens: Annotated[int, Field(ge=1, le=4_096), Number] = 512
+    temperature: Annotated[float, Field(ge=0, le=5, description="0: always the same answer"), Number] = 0.7
+
+
+async def _generate(call: Call, given: GenerateArguments) -> Reply:
+    config = GenerationConfig(max_tokens=given.max_tokens, temperature=given.temperature)
+    written = Progress(call, given.max_tokens).written
+    if given.system is None:
+        answer = await call.llm.generate(given.prompt, config, written=written)
+    else:
+        messages = [{"role": "system", "content": given.system}, {"role": "user", "content": given.prompt}]
+        answer = await call.llm.chat(messages, config, written=written)
+    reply: replies.GenerateReply = {"text": answer.text, "model": answer.model}
+    if answer.finish_reason != "stop":
+        reply["cut"] = answer.finish_reason
+    return Reply(reply, answer.text)
 
 
 class SimilarityArguments(Arguments):
@@ -161,3 +202,15 @@ LLM_TOOLS: tuple[ToolSpec[Any], ...] = (
         is_read_only=True,
     ),
 )
+GENERATE = ToolSpec(
+    "generate",
+    "Write with the local model",
+    "Text from the small language model on this machine, for easy, self-contained work. It sees the prompt alone: no "
+    "memory, no files.",
+    GenerateArguments,
+    replies.GenerateReply,
+    _generate,
+    is_read_only=True,
+    is_idempotent=False,
+)
+"""Offered where a language model is set."""

@@ -61,10 +61,9 @@ def server_command(home: Path, *more: str) -> list[str]:
 class RawClient:
     """Lines of bytes to and from a real `ruvllm-mcp` process; waits are bounded, nothing is parsed for the server."""
 
-    def __init__(self, home: Path) -> None:
-        self.process = subprocess.Popen(
-            server_command(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-        )
+    def __init__(self, home: Path, *options: str) -> None:
+        command, pipe = server_command(home, *options), subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self._unread = b""
 
     def send(self, line: bytes | dict[str, Any]) -> None:
@@ -109,13 +108,17 @@ class RawClient:
         self.process.stdin.close()
         return self.process.wait(PATIENCE_SECONDS)
 
+    def kill(self) -> None:
+        """Ends the process, if it still runs, and lets go of its streams."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
 
 @pytest.fixture
 def raw(home: Path) -> Iterator[RawClient]:
     client = RawClient(home)
     yield client
-    client.process.kill()
-    client.process.wait()
-    for stream in (client.process.stdin, client.process.stdout, client.process.stderr):
-        if stream is not None:
-            stream.close()
+    client.kill()
