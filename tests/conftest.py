@@ -15,7 +15,7 @@ import pytest
 from ruvllm_mcp.memory import memory as front_desk
 from ruvllm_mcp.memory import opening
 from ruvllm_mcp.memory.store import Limits, Store
-from tests.llm.story import convert
+from tests.llm.story import write_both
 
 NUMBERS = count(1)
 Address = Callable[[Path], str]  # of the store that takes a folder's place, "" for the folder itself
@@ -102,8 +102,9 @@ def either_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that tells stories, where its weights are at hand (see `tests/llm/story.py`)."""
+    """The GGUF file of a model that tells stories, its folder beside it, where its weights are at hand (see
+    `tests/llm/story.py`)."""
     folder = os.environ.get("RUVLLM_STORIES")
     if not folder:
         pytest.skip("RUVLLM_STORIES names no folder with stories260K.bin")
-    return convert(Path(folder), tmp_path_factory.mktemp("story") / "story.gguf")
+    return write_both(Path(folder), tmp_path_factory.mktemp("story") / "story")
