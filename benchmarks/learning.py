@@ -140,6 +140,7 @@ class System:
             Candidates(ranked.ids[:KEPT_CANDIDATES], names, np.stack(parts, axis=1).astype(np.float32)),
             tuple(hit.id for hit in found.hits),
             sona.version_for(found.query_vector) if sona is not None else 0,
+            found.tokens,
         )
 
     def rate(self, question: Question, wrong: np.random.Generator | None, sona: SonaEngine) -> None:

@@ -25,8 +25,9 @@ from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_i
 from ruvllm_mcp.llm.backends.registry import Backends
 from ruvllm_mcp.memory import checks
 from ruvllm_mcp.memory.journal import open_journal
-from ruvllm_mcp.memory.memory import Found, Memory
+from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.opening import journal_place
+from ruvllm_mcp.memory.searching import Found
 from ruvllm_mcp.memory.store import Limits
 from ruvllm_mcp.reports import FeedbackReceipt, Stats
 from ruvllm_mcp.settings import Settings
@@ -205,6 +206,7 @@ class Parts:
             candidates=Candidates(ranked.ids[:KEPT_CANDIDATES], names, parts.astype(np.float32)),
             shown=tuple(hit.id for hit in shown),
             version=self.sona.version_for(found.query_vector),
+            tokens=found.tokens,
         )
         self.sona.record(trajectory)
         return trajectory.request_id

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
@@ -151,7 +149,7 @@ def _trajectory(item: Mapping[str, Any], memory: Memory) -> Trajectory:
     if not is_request_id(item["request_id"]):
         raise InvalidInputError(f"{str(item['request_id'])[:40]!r} is no request id.", "Mend the file.")
     query = checks.text(item["query"], "query", checks.MAX_QUERY_BYTES)
-    vector: np.ndarray[tuple[int], np.dtype[np.float32]] = memory.embedder.encode([query]).vectors[0]
+    encoded = memory.embedder.encode([query], tokens=memory.embedder.has_tokens)
     return Trajectory(
         request_id=item["request_id"],
         at=checks.number(item["at"], "at", 0, 1e12),
@@ -159,9 +157,10 @@ def _trajectory(item: Mapping[str, Any], memory: Memory) -> Trajectory:
         namespaces=tuple(checks.namespaces(item["namespaces"] or None) or ()),
         query=query,
         fingerprint=memory.embedder.fingerprint,
-        vector=vector,
+        vector=encoded.vectors[0],
         candidates=NO_CANDIDATES,
         shown=tuple(checks.memory_id(shown) for shown in item["shown"]),
+        tokens=None if encoded.tokens is None else memory.signs(encoded.tokens[0]),
     )
 
 

@@ -1,30 +1,38 @@
 """Remembered question → memory associations: what was said of earlier questions speaks for similar new ones.
 
-For a new question, each rated question within `KNOTS[0]` of cosine lends its votes. How far to trust a question of a
-given similarity is not assumed but counted: whenever a question is rated, the earlier votes that would have been lent
-to it are checked against what is now said: hits over trials per similarity, always by votes that had not seen the
-answer. With P(s) the counted chance that a memory right for a question is right for another at cosine s, the evidence
-is the log likelihood ratio log(P(s) / P_CHANCE), in units of its greatest value: a collection whose questions share no
-answers soon lends nothing, and one whose questions do lends much. The best lender counts, not the sum, so many votes
-by one client on near-equal questions weigh no more than one; and each vote weighs by its client's credit.
+For a new question, the nearest rated questions lend their votes. How alike two questions are is measured token by token
+(`late.TokenSigns`), by the cosine of their vectors where the embedder has no tokens. How far to trust a question of a
+given likeness is not assumed but counted: whenever a question is rated, the earlier votes that would have been lent
+to it are checked against what is now said: hits over trials per likeness, always by votes that had not seen the
+answer. With P(s) the counted chance that a memory right for a question is right for another at likeness s, the evidence
+is -log(1 - P(s)), in units of its greatest value: next to nothing while P is small, for then the ranking knows better,
+and more than any ranking when P is near 1. A collection whose questions share no answers soon lends nothing. The best
+lender counts, not the sum, so many votes by one client on near-equal questions weigh no more than one; and each vote
+weighs by its client's credit.
+
+Apart from likeness, a memory that was right for one question may be so for any other: in a conversation, what is asked
+about once is asked about again; in a collection of one answer a question, it is not. How much likelier such memories
+were right among all shown is counted too (`confirmed`), and bounded either way.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.learning.credit import Credits, Witness
+from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
 
-KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)
+KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)  # of cosine
+TOKEN_KNOTS = (0.22, 0.27, 0.32, 0.38, 0.46, 0.57, 0.62, 0.68, 1.0)  # of token likeness, about as telling as those
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
 NO_TESTIMONY = Witness()
 _PRIOR = np.array([0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95])
@@ -32,8 +40,16 @@ _PRIOR_TRIALS = 5.0
 _LAST_PENALTY = 0.3  # before counts: a memory wrong for the very same question is this much less likely to be right
 _SAME = 0.999  # cosine from which two questions count as one; variants of one code snippet reach 0.997
 P_CHANCE = 0.01  # a candidate's chance of being right when nothing is known: some 100 candidates a question
-_MAX_EVIDENCE = math.log(1 / P_CHANCE)
+_FULL_EVIDENCE = -math.log(1 - float(_PRIOR[-1]))
+_PENALTY_SHARE = 0.22  # of a log ratio, beside the evidence of votes for
 _MOST_LENDERS = 32
+_LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier right: the ranking knows of the rest
+_NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
+
+
+def evidence_of(chance: float) -> float:
+    """The evidence in [0, 1] of a memory that is right with that chance in [0, 1]."""
+    return min(1.0, -math.log(1 - min(chance, float(_PRIOR[-1]))) / _FULL_EVIDENCE)
 
 
 @dataclass(frozen=True)
@@ -42,13 +58,16 @@ class Lesson:
 
     `counts`: float32 (4, knots): trials and hits of votes for, then of votes against. `shown`: how many memories the
     search showed, `right`: how many of these were right; both 0 when nothing was named. `witness`: what it says of
-    the client's credit.
+    the client's credit. `known`: how many of those shown had been right for another question, `known_right`: how many
+    of these are now.
     """
 
     counts: FloatArray
     shown: int
     right: int
     witness: Witness = NO_TESTIMONY
+    known: int = 0
+    known_right: int = 0
 
 
 @dataclass
@@ -56,6 +75,7 @@ class _Question:
     """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote."""
 
     number: int
+    tokens: TokenSigns | None = None
     votes: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
@@ -73,6 +93,8 @@ class Associations:
         self._oldest = 0
         self._counts = np.zeros((4, len(KNOTS)))
         self._shown, self._right = 10.0, 1.0
+        self._known, self._known_right = 0.0, 0.0
+        self._confirmed: dict[int, dict[str, int]] = {}
         self._trust: tuple[list[float], list[float]] | None = None
         self._credits = Credits()
 
@@ -90,6 +112,7 @@ class Associations:
         shown: Collection[int],
         agreement: float | None = None,
         client: str = "",
+        tokens: TokenSigns | None = None,
     ) -> tuple[int | None, Lesson]:
         """What `learn` wants to know of a feedback before it is learned: the number of the same question when it was
         rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Witness` has it.
@@ -97,8 +120,8 @@ class Associations:
         Where others have spoken, it is their votes that speak for `client`, not its own: a lie told twice foresees
         itself. Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
-        similar = self._similar(vector)
-        same = self._questions[similar[0][0]].number if similar and similar[0][1] >= _SAME else None
+        similar = self._similar(vector, tokens)
+        same = next((self._questions[slot].number for slot, _, _, is_same in similar if is_same), None)
         right = {memory for memory, vote in votes.items() if vote >= 1.0}
         if not right:
             return same, Lesson(NO_COUNTS, 0, 0)
@@ -106,10 +129,9 @@ class Associations:
         counts = [[0.0] * len(KNOTS) for _ in range(4)]
         lent: set[int] = set()
         lent_by_others: set[int] = set()
-        for slot, similarity in similar:
-            if similarity >= _SAME:
+        for slot, knot, share, is_same in similar:
+            if is_same:
                 continue  # the same question again says nothing about how well votes carry over
-            knot, share = _between(similarity)
             for memory, vote in self._settled(slot):
                 if vote > 0 or memory in votes:
                     row = 0 if vote > 0 else 2
@@ -128,7 +150,8 @@ class Associations:
         found = len(right & seen)
         expected = len(lent) * found / len(seen) if seen else 0.0
         witness = Witness(agreement, float(len(lent & right)), expected)
-        return same, Lesson(np.array(counts, np.float32), len(seen), found, witness)
+        known = seen & self._confirmed.keys() if same is None else set()
+        return same, Lesson(np.array(counts, np.float32), len(seen), found, witness, len(known), len(known & right))
 
     def learn(
         self,
@@ -138,6 +161,7 @@ class Associations:
         client: str,
         same: int | None = None,
         lesson: Lesson | None = None,
+        tokens: TokenSigns | None = None,
     ) -> None:
         """Remember `votes` of `client` on `vector`, said in the feedback of that number, and count the lesson.
 
@@ -145,11 +169,13 @@ class Associations:
         is only an opinion.
         """
         slot = self._slots.get(number if same is None else same)
-        question = self._questions[self._slot_for(number, vector) if slot is None else slot]
+        question = self._questions[self._slot_for(number, vector, tokens) if slot is None else slot]
         for memory, vote in votes.items():
             by_client = question.votes.setdefault(memory, {})
-            if abs(vote) >= abs(by_client.get(client, 0.0)):
+            earlier = by_client.get(client, 0.0)
+            if abs(vote) >= abs(earlier):
                 by_client[client] = vote
+                self._confirm(memory, client, (vote >= 1.0) - (earlier >= 1.0))
         self._credits.count(client, votes.values())
         if lesson is not None and lesson.shown:
             self._credits.hear(client, lesson.witness)
@@ -157,55 +183,95 @@ class Associations:
             self._counts += believed * lesson.counts
             self._shown += believed * lesson.shown
             self._right += believed * lesson.right
+            self._known += believed * lesson.known
+            self._known_right += believed * lesson.known_right
             self._trust = None
 
-    def evidence(self, vector: FloatArray) -> dict[int, float]:
+    def evidence(self, vector: FloatArray, tokens: TokenSigns | None = None) -> dict[int, float]:
         """Memory id → evidence in [-1, 1] on the question `vector`, from what was said of similar ones."""
         chances, penalties = self._trusted()
         best: dict[int, float] = {}
         worst: dict[int, float] = {}
-        for slot, similarity in self._similar(vector):
-            knot, share = _between(similarity)
+        for slot, knot, share, is_same in self._similar(vector, tokens):
             chance = chances[knot] * (1 - share) + chances[knot + 1] * share
-            if similarity >= _SAME:  # the very question that was rated: no matter what carries over to others
+            if is_same:  # the very question that was rated: no matter what carries over to others
                 chance = float(_PRIOR[-1])
             penalty = penalties[knot] * (1 - share) + penalties[knot + 1] * share
             for memory, vote in self._settled(slot):
                 if vote > 0:
-                    best[memory] = max(best.get(memory, P_CHANCE), chance * vote)
+                    best[memory] = max(best.get(memory, 0.0), chance * vote)
                 else:
                     worst[memory] = min(worst.get(memory, 0.0), -penalty * vote)
         found = {}
         for memory in best.keys() | worst.keys():
-            ratio = math.log(best.get(memory, P_CHANCE) / P_CHANCE) + worst.get(memory, 0.0)
-            if ratio:
-                found[memory] = max(-1.0, min(1.0, ratio / _MAX_EVIDENCE))
+            against = _PENALTY_SHARE * worst.get(memory, 0.0) / _FULL_EVIDENCE
+            total = evidence_of(best.get(memory, 0.0)) + against
+            if total:
+                found[memory] = max(-1.0, total)
         return found
+
+    def confirmed(self, ids: Sequence[int]) -> FloatArray:
+        """Evidence in [-1, 1], float32 (n,), from having been right for any question: the log of how much likelier such
+        memories were right than others, times how far those who said so are believed; 0 for those that never were."""
+        known, right = self._known, self._known_right
+        others, others_right = self._shown - known, self._right - right
+        rate = (others_right + 0.5) / (others + 5.0)
+        lift = math.log((right / rate + _NO_LIFT_TRIALS) / (known + _NO_LIFT_TRIALS))
+        worth = max(-1.0, min(1.0, _LIFT_SHARE * lift))
+        values = np.zeros(len(ids), np.float32)
+        for place, memory in enumerate(ids):
+            clients = self._confirmed.get(memory)
+            if clients:
+                values[place] = worth * self._credits.settled(dict.fromkeys(clients, 1.0))
+        return values
+
+    def _confirm(self, memory: int, client: str, change: int) -> None:
+        """Counts in how many questions the client named the memory right."""
+        if change:
+            clients = self._confirmed.setdefault(memory, {})
+            clients[client] = clients.get(client, 0) + change
+            if not clients[client]:
+                del clients[client]
+            if not clients:
+                del self._confirmed[memory]
 
     def _settled(self, slot: int) -> Iterator[tuple[int, float]]:
         """Memory ids of a question and what the clients' votes on them come to."""
         for memory, by_client in self._questions[slot].votes.items():
             yield memory, self._credits.settled(by_client)
 
-    def _similar(self, vector: FloatArray) -> list[tuple[int, float]]:
-        """Slots and cosines of the nearest questions that are near enough to lend, nearest first."""
+    def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[tuple[int, int, float, bool]]:
+        """Of the nearest questions by cosine, nearest first, those alike enough to lend: slot, the knot at or below
+        their likeness, how far it is on the way to the next one, and whether it is the very same question."""
         slots, cosines = topk_dot(self._vectors[: len(self._questions)], vector, _MOST_LENDERS)
-        return [
-            (slot, cosine) for slot, cosine in zip(slots.tolist(), cosines.tolist(), strict=True) if cosine >= KNOTS[0]
-        ]
+        near = list(zip(slots.tolist(), cosines.tolist(), strict=True))
+        likeness: dict[int, float] = {}
+        others = [(slot, signs) for slot, _ in near if (signs := self._questions[slot].tokens) is not None]
+        if tokens is not None and others:
+            alike = tokens.likeness([signs for _, signs in others]).tolist()
+            likeness = {slot: value for (slot, _), value in zip(others, alike, strict=True)}
+        found = []
+        for slot, cosine in near:
+            knots, value = (TOKEN_KNOTS, likeness[slot]) if slot in likeness else (KNOTS, cosine)
+            if cosine >= _SAME or value >= knots[0]:
+                found.append((slot, *_between(max(value, knots[0]), knots), cosine >= _SAME))
+        return found
 
-    def _slot_for(self, number: int, vector: FloatArray) -> int:
+    def _slot_for(self, number: int, vector: FloatArray, tokens: TokenSigns | None) -> int:
         slot = len(self._questions)
         if slot < self._capacity:
             if slot == len(self._vectors):
                 grown = np.zeros((min(2 * slot, self._capacity), self._vectors.shape[1]), np.float32)
                 grown[:slot] = self._vectors
                 self._vectors = grown
-            self._questions.append(_Question(number))
+            self._questions.append(_Question(number, tokens))
         else:
             slot = self._oldest
             del self._slots[self._questions[slot].number]
-            self._questions[slot] = _Question(number)
+            for memory, by_client in self._questions[slot].votes.items():
+                for client, vote in by_client.items():
+                    self._confirm(memory, client, -(vote >= 1.0))
+            self._questions[slot] = _Question(number, tokens)
             self._oldest = (slot + 1) % self._capacity
         self._slots[number] = slot
         self._vectors[slot] = vector
@@ -230,7 +296,7 @@ class Associations:
         return self._trust
 
 
-def _between(similarity: float) -> tuple[int, float]:
-    """The knot at or below `similarity` and how far it is on the way to the next one."""
-    knot = min(bisect_right(KNOTS, similarity) - 1, len(KNOTS) - 2)
-    return knot, min(1.0, (similarity - KNOTS[knot]) / (KNOTS[knot + 1] - KNOTS[knot]))
+def _between(value: float, knots: Sequence[float]) -> tuple[int, float]:
+    """The knot at or below `value` and how far it is on the way to the next one."""
+    knot = min(bisect_right(knots, value) - 1, len(knots) - 2)
+    return knot, min(1.0, (value - knots[knot]) / (knots[knot + 1] - knots[knot]))

@@ -23,7 +23,7 @@ from ruvllm_mcp.learning.contrastive import Example
 from ruvllm_mcp.learning.credit import agreement
 from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
 
-DENSE, TAUGHT = "dense", "taught"
+DENSE, TAUGHT, CONFIRMED = "dense", "taught", "confirmed"
 LEAST_WEIGHT, GREATEST_WEIGHT = 0.05, 5.0
 RIDGE = 5.0
 TEMPERATURE = 1.7  # at which softmax(score / TEMPERATURE) was about calibrated on the development sets
@@ -84,7 +84,7 @@ def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | 
     candidates = trajectory.candidates
     if TAUGHT not in candidates.names:
         return None
-    known = [place for place, name in enumerate(candidates.names) if name != TAUGHT]
+    known = [place for place, name in enumerate(candidates.names) if name not in (TAUGHT, CONFIRMED)]
     untrained = dict(zip(candidates.ids.tolist(), candidates.parts[:, known].sum(axis=1).tolist(), strict=True))
     shown = [memory for memory in trajectory.shown if memory in untrained]
     return agreement([untrained[memory] for memory in shown], [votes.get(memory, 0.0) >= _RIGHT for memory in shown])

@@ -19,12 +19,13 @@ from ruvllm_mcp.learning.credit import Witness
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.instant import InstantStep
 from ruvllm_mcp.learning.trajectory import FloatArray
+from ruvllm_mcp.memory.late import TokenSigns
 
 INSERT = """INSERT INTO feedback (request_id, at, client, rating, relevant, irrelevant, correction, correction_id,
     task_success, question, voted, votes, counts, shown, "right", step_names, step)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq"""
-SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, f.question, f.voted, f.votes, f.counts,
-    f.shown, f."right", f.step_names, f.step
+SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, t.tokens, f.question, f.voted, f.votes,
+    f.counts, f.shown, f."right", f.step_names, f.step
     FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
 
 
@@ -39,6 +40,7 @@ class Said:
     client: str
     fingerprint: str
     vector: FloatArray
+    tokens: TokenSigns | None
     question: int | None
     votes: Mapping[int, float]
     lesson: Lesson
@@ -72,13 +74,15 @@ def to_columns(said: Said, feedback: Feedback, at: float) -> tuple[Any, ...]:
 
 def said_of(row: Sequence[Any]) -> Said:
     """A row of `SINCE`."""
-    seq, request_id, client, fingerprint, vector, question, voted, votes, counts, shown, right, names, step = row
+    seq, request_id, client, fingerprint, vector, tokens, question, voted, votes, counts, *rest = row
+    shown, right, names, step = rest
     return Said(
         seq,
         request_id,
         client,
         fingerprint,
         np.frombuffer(vector, "<f4"),
+        TokenSigns.from_bytes(tokens),
         question,
         dict(zip(np.frombuffer(voted, "<i8").tolist(), np.frombuffer(votes, "<f8").tolist(), strict=True)),
         _lesson(counts, shown, right) if counts else Lesson(NO_COUNTS, 0, 0),
@@ -90,13 +94,16 @@ def _lesson_bytes(lesson: Lesson) -> bytes:
     witness = lesson.witness
     agreed = np.nan if witness.agreement is None else witness.agreement
     numbers = np.array([agreed, witness.hits, witness.expected], "<f8")
-    return numbers.tobytes() + lesson.counts.astype("<f4", copy=False).tobytes()
+    known = np.array([lesson.known, lesson.known_right], "<f4")
+    return numbers.tobytes() + lesson.counts.astype("<f4", copy=False).tobytes() + known.tobytes()
 
 
 def _lesson(blob: bytes, shown: int, right: int) -> Lesson:
     agreed, hits, expected = np.frombuffer(blob, "<f8", 3).tolist()
     witness = Witness(None if math.isnan(agreed) else agreed, hits, expected)
-    return Lesson(np.frombuffer(blob, "<f4", offset=24).reshape(4, -1), shown, right, witness)
+    counts, known = np.split(np.frombuffer(blob, "<f4", offset=24), [NO_COUNTS.size])
+    known_shown, known_right = known.tolist() or (0.0, 0.0)  # nothing in rows of earlier releases
+    return Lesson(counts.reshape(NO_COUNTS.shape), shown, right, witness, int(known_shown), int(known_right))
 
 
 def _step(names: Sequence[str], blob: bytes) -> InstantStep:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ruvllm_mcp.errors import NotFoundError
 from ruvllm_mcp.learning import loops
-from ruvllm_mcp.learning.associations import P_CHANCE, Associations
+from ruvllm_mcp.learning.associations import P_CHANCE, Associations, evidence_of
 from ruvllm_mcp.learning.deep import Against
 from ruvllm_mcp.learning.due import due
 from ruvllm_mcp.learning.feedback import Feedback, votes
@@ -31,6 +31,7 @@ from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
 from ruvllm_mcp.memory.journal import Journal
+from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.reports import FeedbackReceipt, LearnReport
 
 LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
@@ -75,17 +76,27 @@ class SonaEngine:
             self._catch_up()
             return self._moved(query_vector, *self._state_for(query_vector))
 
-    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:  # noqa: ARG002 - the protocol's; ids already belong to one namespace each
+    def taught(
+        self,
+        query_vector: FloatArray,
+        namespaces: Sequence[str] | None,  # noqa: ARG002 - the protocol's; ids already belong to one namespace each
+        tokens: TokenSigns | None = None,
+    ) -> Mapping[int, float]:
         """Memory id → evidence in [-1, 1] from feedback on similar questions, by any process so far. Patterns speak for
         memories of which no remembered question does."""
         with self._lock:
             self._catch_up()
-            evidence = self._associations.evidence(query_vector)
+            evidence = self._associations.evidence(query_vector, tokens)
             learned, _ = self._state_for(query_vector)
             for index, cosine in learned.bank.match(query_vector, _NEAREST_PATTERNS):
                 for memory, chance in _proposed(learned.bank.patterns[index], cosine):
-                    evidence.setdefault(memory, float(np.log(chance / P_CHANCE) / np.log(1 / P_CHANCE)))
+                    evidence.setdefault(memory, evidence_of(chance))
             return evidence
+
+    def confirmed(self, ids: Sequence[int]) -> FloatArray:
+        """Evidence in [-1, 1], float32 (n,), from each memory having been right for any question. Takes no lock: memory
+        asks while it holds its own."""
+        return self._associations.confirmed(ids)
 
     def weights(self, query_vector: FloatArray) -> Mapping[str, float]:
         """Score part → the factor its share is multiplied by; 1 for parts not named."""
@@ -130,13 +141,16 @@ class SonaEngine:
             self._catch_up()
             vector = trajectory.vector
             agreed = agreement_of(trajectory, cast)
-            same, lesson = self._associations.foreseen(vector, cast, trajectory.shown, agreed, feedback.client)
+            same, lesson = self._associations.foreseen(
+                vector, cast, trajectory.shown, agreed, feedback.client, trajectory.tokens
+            )
             said = Said(
                 self._seen + 1,
                 request_id,
                 feedback.client,
                 trajectory.fingerprint,
                 vector,
+                trajectory.tokens,
                 same,
                 cast,
                 lesson,
@@ -320,7 +334,9 @@ class SonaEngine:
         if said.fingerprint != self._fingerprint:
             return
         if said.votes:
-            self._associations.learn(said.seq, said.vector, said.votes, said.client, said.question, said.lesson)
+            self._associations.learn(
+                said.seq, said.vector, said.votes, said.client, said.question, said.lesson, said.tokens
+            )
         if said.step is not None:
             for learned, instant in self._states.values():
                 if said.seq > learned.trained_to:

@@ -1,9 +1,10 @@
 """What one answered search leaves behind, in memory and as a database row.
 
-A trajectory is all that learning ever sees of a search: the question's vector, the candidates with their score parts,
-and what was shown. Numbers are packed as little-endian arrays (ids int64, parts float32), because a row is written on
-every search and must cost tens of microseconds. Request ids are "r", ten base-32 digits of the time in milliseconds
-and sixteen random ones: they sort by time as text, and cannot be guessed or meet in two processes.
+A trajectory is all that learning ever sees of a search: the question's vector and the signs of its tokens, the
+candidates with their score parts, and what was shown. Numbers are packed as little-endian arrays (ids int64, parts
+float32), because a row is written on every search and must cost tens of microseconds. Request ids are "r", ten base-32
+digits of the time in milliseconds and sixteen random ones: they sort by time as text, and cannot be guessed or meet in
+two processes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
+from ruvllm_mcp.memory.late import TokenSigns
 
 FloatArray = npt.NDArray[np.float32]
 IdArray = npt.NDArray[np.int64]
@@ -70,7 +72,7 @@ class Trajectory:
     """One answered search. `vector` is the question's unit float32 (d,) before any learned change, made by the
     embedder `fingerprint` names; `shown` are the ids handed to the caller, best first; `at` is UTC seconds since the
     epoch; `namespaces` were searched; `client` names who asked, "" if unknown; `version` is the learned version
-    that answered, 0 for none.
+    that answered, 0 for none; `tokens` is what is kept of the question's tokens, None if the embedder has none.
     """
 
     request_id: str
@@ -83,6 +85,7 @@ class Trajectory:
     candidates: Candidates
     shown: tuple[int, ...]
     version: int = 0
+    tokens: TokenSigns | None = None
 
     def __post_init__(self) -> None:
         if self.vector.ndim != 1 or not len(self.vector) or not np.isfinite(self.vector).all():
@@ -108,15 +111,18 @@ def to_row(trajectory: Trajectory) -> tuple[Any, ...]:
         candidates.parts.astype("<f4", copy=False).tobytes(),
         np.array(trajectory.shown, "<i8").tobytes(),
         trajectory.version,
+        b"" if trajectory.tokens is None else trajectory.tokens.to_bytes(),
     )
 
 
-COLUMNS = "request_id, at, client, namespaces, query, fingerprint, vector, part_names, ids, parts, shown, version"
+COLUMNS = (
+    "request_id, at, client, namespaces, query, fingerprint, vector, part_names, ids, parts, shown, version, tokens"
+)
 
 
 def from_row(row: Sequence[Any]) -> Trajectory:
     """The trajectory that `to_row` wrote."""
-    request_id, at, client, namespaces, query, fingerprint, vector, names, ids, parts, shown, version = row
+    request_id, at, client, namespaces, query, fingerprint, vector, names, ids, parts, shown, version, tokens = row
     columns = tuple(names.split())
     candidate_ids = np.frombuffer(ids, "<i8")
     return Trajectory(
@@ -130,4 +136,5 @@ def from_row(row: Sequence[Any]) -> Trajectory:
         Candidates(candidate_ids, columns, np.frombuffer(parts, "<f4").reshape(len(candidate_ids), len(columns))),
         tuple(np.frombuffer(shown, "<i8").tolist()),
         version,
+        TokenSigns.from_bytes(tokens),
     )

@@ -34,13 +34,14 @@ class Question:
 @dataclass(frozen=True)
 class Candidates:
     """Parallel arrays (n,), no order promised. `dense`: cosine, 0 where not embedded yet. `lexical`: BM25, 0 where no
-    term occurs. `taught`: evidence from feedback in [-1, 1]. `importance` in [0, 1]; `age_seconds` since it was
-    added."""
+    term occurs. `taught`: evidence from feedback on similar questions in [-1, 1]; `confirmed`: on any question, in
+    [-1, 1]. `importance` in [0, 1]; `age_seconds` since it was added."""
 
     ids: IntArray
     dense: FloatArray
     lexical: FloatArray
     taught: FloatArray
+    confirmed: FloatArray
     importance: FloatArray
     age_seconds: FloatArray
 

@@ -95,6 +95,7 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
         "near": np.float32(weights.near) * graph.near(total, candidates.ids, evidence),
         "linked": np.float32(weights.linked) * graph.linked(total, candidates.ids, evidence),
         "taught": np.float32(weights.taught) * candidates.taught,
+        "confirmed": np.float32(weights.confirmed) * candidates.confirmed,
         "importance": np.float32(weights.importance) * (candidates.importance - np.float32(0.5)),
         "recency": np.float32(weights.recency) * np.exp2(-candidates.age_seconds / np.float32(HALF_LIFE_SECONDS)),
     }

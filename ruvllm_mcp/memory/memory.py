@@ -13,24 +13,24 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ruvllm_mcp.embed.base import Embedder, FloatArray
+from ruvllm_mcp.embed.base import Embedder, FloatArray, TokenVectors
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import adding, analysis, checks, drafting, packing, transfer, upkeep
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
+from ruvllm_mcp.memory.late import TokenSigns, rarity
 from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
-from ruvllm_mcp.memory.searching import Collection, Ranked, rank
+from ruvllm_mcp.memory.searching import Collection, Found, Ranked, rank
 from ruvllm_mcp.memory.store import NO_LIMITS, Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -51,16 +51,6 @@ from ruvllm_mcp.types import (
 MemoryIds = list[MemoryId]  # named here, for inside the class `list` is a method
 MODES = ("hybrid", "vector", "lexical")
 UNSET: Any = object()
-
-
-@dataclass(frozen=True)
-class Found:
-    """A search's outcome: the hits, and what a trajectory keeps. `query_vector` is as embedded, before any teacher
-    moved it; `candidates` lists everything that was ranked, best first."""
-
-    hits: tuple[MemoryResult, ...]
-    query_vector: FloatArray
-    candidates: Ranked
 
 
 class Memory:
@@ -123,7 +113,8 @@ class Memory:
         keep = None if not where else compile_filter(where)
         least = checks.trust(min_trust, "min_trust")
         asked, question = self._question(query, teacher)
-        taught = teacher.taught(asked, spaces) if teacher is not None and mode == "hybrid" else {}
+        tokens = self.signs(question.tokens)
+        taught = teacher.taught(asked, spaces, tokens) if teacher is not None and mode == "hybrid" else {}
         weights = teacher.weights(asked) if teacher is not None and mode == "hybrid" else {}
         now = time.time()
         with self._live.lock:
@@ -137,11 +128,14 @@ class Memory:
             if keep is not None or least:
                 kept = int(np.count_nonzero(marks))
             fingerprint = self.embedder.fingerprint
-            collection = Collection(replica, self._store, fingerprint, question, scope, marks, kept, taught, now)
+            confirmed = None if teacher is None else teacher.confirmed
+            collection = Collection(
+                replica, self._store, fingerprint, question, scope, marks, kept, taught, now, confirmed
+            )
             ranked = rank(question, collection, k, mode, weights, self.fusion)
         hits = self._hits(ranked, k)
         self._access.note([hit.id for hit in hits], now)
-        return Found(hits, asked, ranked)
+        return Found(hits, asked, ranked, tokens)
 
     def _question(self, query: str, teacher: Teacher | None) -> tuple[FloatArray, Question]:
         encoded = self.embedder.encode([query], tokens=self.embedder.has_tokens)
@@ -149,6 +143,14 @@ class Memory:
         vector = asked if teacher is None else teacher.adapt(asked)
         tokens = None if encoded.tokens is None else encoded.tokens[0]
         return asked, Question(query, asked, vector, tokens, _distinct_terms(query))
+
+    def signs(self, tokens: TokenVectors | None) -> TokenSigns | None:
+        """What is kept of a question's tokens, weighted by how rare they are here."""
+        if tokens is None:
+            return None
+        with self._live.lock:
+            frequency = self._live.current().frequency_of(tokens.ids.astype(np.uint32))
+        return TokenSigns.of(tokens, rarity(*frequency))
 
     def _hits(self, ranked: Ranked, k: int) -> tuple[MemoryResult, ...]:
         wanted = ranked.ids[:k].tolist()

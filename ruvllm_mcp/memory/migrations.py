@@ -161,6 +161,16 @@ def without_trust_and_limits(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE namespaces DROP COLUMN {column}")
 
 
+def question_tokens(connection: sqlite3.Connection) -> None:
+    """What is kept of the tokens of each question asked, so that later ones can be compared with it token by token."""
+    connection.execute("ALTER TABLE trajectories ADD COLUMN tokens BLOB NOT NULL DEFAULT x''")
+
+
+def without_question_tokens(connection: sqlite3.Connection) -> None:
+    """Undoes `question_tokens`."""
+    connection.execute("ALTER TABLE trajectories DROP COLUMN tokens")
+
+
 @dataclass(frozen=True)
 class Step:
     """One change of the schema, and the change back."""
@@ -179,6 +189,7 @@ STEPS: tuple[Step, ...] = (
     Step(identity),
     Step(learned_versions),
     Step(trust_and_limits, without_trust_and_limits),
+    Step(question_tokens, without_question_tokens),
 )
 
 

@@ -141,7 +141,12 @@ def first_schema(connection: Session) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Callable[[Session], None], ...] = (first_schema,)
+def question_tokens(connection: Session) -> None:
+    """What is kept of the tokens of each question asked."""
+    connection.execute("ALTER TABLE trajectories ADD COLUMN tokens bytea NOT NULL DEFAULT ''")
+
+
+STEPS: tuple[Callable[[Session], None], ...] = (first_schema, question_tokens)
 
 
 @dataclass(frozen=True)

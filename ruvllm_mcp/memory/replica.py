@@ -179,6 +179,12 @@ class Replica:
             self.token_frequency = grown
         self.token_frequency[distinct] += 1
 
+    def frequency_of(self, token_ids: npt.NDArray[np.uint32]) -> tuple[IntArray, int]:
+        """In how many memories each token occurs, and how many memories there are."""
+        frequency = self.token_frequency
+        known = np.minimum(token_ids, len(frequency) - 1)
+        return np.where(token_ids < len(frequency), frequency[known], 0), self.alive
+
     def _link(self, first: int, old: Sequence[int | None]) -> None:
         """Gives each new row its place: that of the row it replaces, or the end of its chain (new ids are the
         highest)."""

@@ -7,7 +7,7 @@ The index scores in int8; what is ranked or reported as a cosine is computed ane
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,10 +18,11 @@ from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question
 from ruvllm_mcp.memory.codes import KeepArray, Query, blur
 from ruvllm_mcp.memory.columns import Scope
 from ruvllm_mcp.memory.fusion import fuse
+from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
-from ruvllm_mcp.types import SearchMode
+from ruvllm_mcp.types import MemoryResult, SearchMode
 
 CANDIDATES = 150
 VECTOR_MARGIN = 54  # how many more than k are ranked anew by their float vectors
@@ -37,6 +38,17 @@ class Ranked:
     similarity: FloatArray
     parts: Mapping[str, FloatArray]
     weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's outcome: the hits, and what a trajectory keeps. `query_vector` is as embedded, before any teacher
+    moved it, `tokens` what is kept of its tokens; `candidates` lists everything that was ranked, best first."""
+
+    hits: tuple[MemoryResult, ...]
+    query_vector: FloatArray
+    candidates: Ranked
+    tokens: TokenSigns | None = None
 
 
 class Collection:
@@ -56,9 +68,11 @@ class Collection:
         kept: int,
         taught: Mapping[int, float],
         now: float,
+        confirmed: Callable[[Sequence[int]], FloatArray] | None = None,
     ) -> None:
         self._replica, self._store, self._fingerprint = replica, store, fingerprint
         self._question, self._keep, self._kept, self._taught, self._now = question, keep, kept, taught, now
+        self._confirmed = confirmed
         self._query = Query(question.vector)
         self._asked = replica.postings.ask(
             question.terms, replica.rows("lengths"), spaces.keep.rows, spaces.kept, spaces.mean_length
@@ -106,11 +120,13 @@ class Collection:
     def measure(self, ids: IntArray) -> Candidates:
         rows = self._inside(self._replica.find(ids.tolist()))
         found = self._replica.rows("ids")[rows]
+        confirmed = np.zeros(len(found), np.float32) if self._confirmed is None else self._confirmed(found.tolist())
         return Candidates(
             ids=found,
             dense=self._replica.vectors.score(self._query, rows),
             lexical=self._asked.at(rows),
             taught=np.array([self._taught.get(item, 0.0) for item in found.tolist()], np.float32),
+            confirmed=confirmed,
             importance=self._replica.rows("importance")[rows],
             age_seconds=np.maximum(self._now - self._replica.rows("created_at")[rows], 0).astype(np.float32),
         )
@@ -119,9 +135,7 @@ class Collection:
         return self._asked.idf
 
     def token_frequency(self, token_ids: npt.NDArray[np.uint32]) -> tuple[IntArray, int]:
-        frequency = self._replica.token_frequency
-        known = np.minimum(token_ids, len(frequency) - 1)
-        return np.where(token_ids < len(frequency), frequency[known], 0), self._replica.alive
+        return self._replica.frequency_of(token_ids)
 
     def cosines(self, ids: Sequence[int]) -> Mapping[int, float]:
         """Exact cosines of those that are embedded."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ruvllm_mcp.embed.base import FloatArray
+from ruvllm_mcp.memory.late import TokenSigns
 
 
 class Teacher(Protocol):
@@ -15,9 +16,16 @@ class Teacher(Protocol):
         """The query vector to search with: float32 (d,), unit length, as given or moved by what was learned."""
         ...
 
-    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:
+    def taught(
+        self, query_vector: FloatArray, namespaces: Sequence[str] | None, tokens: TokenSigns | None = None
+    ) -> Mapping[int, float]:
         """Memory id → evidence in [-1, 1] from feedback on similar questions. `query_vector` is the one before
-        `adapt`. Ids that are gone, expired or filtered out are ignored."""
+        `adapt`, `tokens` what the encoder saw of it. Ids that are gone, expired or filtered out are ignored."""
+        ...
+
+    def confirmed(self, ids: Sequence[int]) -> FloatArray:
+        """Evidence in [-1, 1], float32 (n,), from each of these memories having been right for any question; 0 for
+        those that never were. Called while memory holds its lock: must not wait for one that calls memory."""
         ...
 
     def weights(self, query_vector: FloatArray) -> Mapping[str, float]:

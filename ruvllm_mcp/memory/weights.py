@@ -23,8 +23,9 @@ class FusionWeights:
     added to `dense` where the candidates are turns of a conversation. `long_lexical`: added to `lexical` for each
     e-fold that the question is longer than 12 tokens (taken off where it is shorter). `two_before` to `two_after`: the
     share of the score of what was said then that a turn gets. `near`, `linked`: the worth of one standard deviation
-    that a memory gets from those that say something alike, or that somebody linked it with. `taught`: the worth of
-    full evidence from feedback. `importance` and `recency` only break near-ties.
+    that a memory gets from those that say something alike, or that somebody linked it with. `taught`, `confirmed`: the
+    worth of full evidence from feedback on similar questions, and on any. `importance` and `recency` only break
+    near-ties.
     """
 
     dense: float = 1.0
@@ -38,7 +39,8 @@ class FusionWeights:
     two_after: float = 0.3
     near: float = 0.3
     linked: float = 0.5
-    taught: float = 4.0
+    taught: float = 12.0
+    confirmed: float = 2.0
     importance: float = 0.2
     recency: float = 0.1
 

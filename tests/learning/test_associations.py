@@ -8,28 +8,35 @@ import math
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.associations import KNOTS, P_CHANCE, Associations
+from ruvllm_mcp.learning.associations import KNOTS, TOKEN_KNOTS, Associations
 from ruvllm_mcp.learning.trajectory import FloatArray
+from ruvllm_mcp.memory.late import TokenSigns
 
 from .conftest import DIM, at_cosine, unit
 
+PRIOR = [0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95]
 _numbers = itertools.count(1)
 
 
-def told(associations: Associations, vector: FloatArray, votes: dict[int, float], client: str = "") -> None:
-    same, lesson = associations.foreseen(vector, votes, tuple(votes))
-    associations.learn(next(_numbers), vector, votes, client, same, lesson)
+def told(
+    associations: Associations,
+    vector: FloatArray,
+    votes: dict[int, float],
+    client: str = "",
+    tokens: TokenSigns | None = None,
+) -> None:
+    same, lesson = associations.foreseen(vector, votes, tuple(votes), None, client, tokens)
+    associations.learn(next(_numbers), vector, votes, client, same, lesson, tokens)
 
 
 def expected_evidence(similarity: float) -> float:
-    """With nothing counted yet, the prior's chance interpolated, as a log ratio to chance."""
-    prior = [0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95]
-    chance = float(np.interp(similarity, KNOTS, prior))
-    return max(0.0, math.log(chance / P_CHANCE) / math.log(1 / P_CHANCE))
+    """With nothing counted yet: of the prior's chance P, interpolated, -log(1 - P) in units of its greatest value."""
+    chance = float(np.interp(similarity, KNOTS, PRIOR))
+    return math.log(1 - chance) / math.log(1 - PRIOR[-1])
 
 
 @pytest.mark.parametrize("similarity", [1.0, 0.96, 0.93, 0.8, 0.65, 0.5])
-def test_evidence_is_the_log_likelihood_ratio_at_that_similarity(similarity: float) -> None:
+def test_evidence_is_what_the_chance_at_that_similarity_says(similarity: float) -> None:
     associations = Associations(DIM)
     told(associations, unit(1), {7: 1.0})
     assert associations.evidence(at_cosine(similarity)).get(7, 0.0) == pytest.approx(
@@ -69,8 +76,8 @@ def test_a_collection_whose_questions_share_no_answers_stops_lending() -> None:
         told(associations, vector, {1000 + step: 1.0})
     fresh = Associations(DIM)
     told(fresh, vector, {7: 1.0})
-    assert fresh.evidence(unit(1))[7] > 0.5
-    assert not associations.evidence(unit(1))
+    assert fresh.evidence(unit(1))[7] > 0.2
+    assert max(associations.evidence(unit(1)).values()) < 0.004
 
 
 def test_a_collection_whose_questions_share_answers_lends_more() -> None:
@@ -124,3 +131,56 @@ def test_the_number_of_questions_kept_is_bounded() -> None:
     newest[19], oldest[0] = 1, 1
     assert associations.evidence(newest)[19] > 0
     assert not associations.evidence(oldest)
+
+
+def signs(*rows: int, dim: int = 64) -> TokenSigns:
+    """One token a row, each with signs of its own, all of one weight."""
+    drawn = [np.random.default_rng(row).integers(0, 256, dim // 8, np.uint8) for row in rows]
+    return TokenSigns(np.stack(drawn), np.ones(len(rows), np.float32))
+
+
+def test_questions_with_tokens_are_compared_token_by_token() -> None:
+    associations = Associations(DIM)
+    told(associations, unit(1), {7: 1.0}, tokens=signs(1, 2, 3, 4))
+    asked = signs(1, 2, 3, 9)
+    near = at_cosine(0.4)  # by its vector alone it would lend next to nothing
+    one, other = (np.unpackbits(item.bits, axis=1) * 2.0 - 1 for item in (asked, signs(1, 2, 3, 4)))
+    likeness = float((one @ other.T / one.shape[1]).max(axis=1).mean())
+    chance = float(np.interp(likeness, TOKEN_KNOTS, PRIOR))
+    assert associations.evidence(near, asked)[7] == pytest.approx(
+        math.log(1 - chance) / math.log(1 - PRIOR[-1]), abs=0.01
+    )
+    assert associations.evidence(near)[7] < 0.01
+    assert not associations.evidence(near, signs(11, 12, 13))
+
+
+def lessons(associations: Associations, answers: list[tuple[int, list[int]]]) -> None:
+    """Unrelated questions, each with the memory that was right and those shown beside it."""
+    for index, (memory, wrong) in enumerate(answers):
+        vector = np.zeros(DIM, np.float32)
+        vector[index % DIM] = 1
+        told(associations, vector, {memory: 1.0, **dict.fromkeys(wrong, -0.5)}, tokens=signs(1000 + index))
+
+
+def test_where_memories_are_right_again_having_been_right_speaks_for_them() -> None:
+    associations = Associations(DIM)
+    assert not associations.confirmed([7, 8]).any()
+    lessons(associations, [(7, [1, 2, 3, 4])] * 20)
+    worth = associations.confirmed([7, 8])
+    assert worth[0] > 0.25
+    assert worth[1] == 0
+
+
+def test_where_each_memory_answers_one_question_having_been_right_speaks_against_them() -> None:
+    associations = Associations(DIM)
+    lessons(associations, [(100 + index, [100 + earlier for earlier in range(index)]) for index in range(20)])
+    assert -1 <= associations.confirmed([100])[0] < 0
+
+
+def test_a_memory_is_confirmed_until_the_vote_is_taken_back() -> None:
+    associations = Associations(DIM)
+    lessons(associations, [(7, [1, 2, 3, 4])] * 20)
+    told(associations, at_cosine(0.5), {8: 1.0})
+    assert associations.confirmed([8])[0] > 0
+    told(associations, at_cosine(0.5), {8: -1.0})
+    assert associations.confirmed([8])[0] == 0

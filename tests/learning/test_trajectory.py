@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from ruvllm_mcp.errors import DimensionError, InvalidInputError
 from ruvllm_mcp.learning.trajectory import Candidates, from_row, is_request_id, new_request_id, to_row
+from ruvllm_mcp.memory.late import TokenSigns
 
 from .conftest import trajectory, unit
 
@@ -30,8 +32,15 @@ def test_a_row_gives_back_the_trajectory() -> None:
     candidates = Candidates(
         np.array([5, 2**40], np.int64), ("dense", "lexical"), np.array([[0.5, 1.0], [0.25, -2.0]], np.float32)
     )
-    before = trajectory(unit(1, 2, 3), (5, 2**40), candidates=candidates, client="agent \N{SNOWMAN}")
+    tokens = TokenSigns(np.arange(12, dtype=np.uint8).reshape(3, 4), np.array([0.5, 1.0, 7.0], np.float32))
+    before = replace(
+        trajectory(unit(1, 2, 3), (5, 2**40), candidates=candidates, client="agent \N{SNOWMAN}"), tokens=tokens
+    )
     after = from_row(to_row(before))
+    assert after.tokens is not None
+    assert np.array_equal(after.tokens.bits, tokens.bits)
+    assert np.array_equal(after.tokens.weights, tokens.weights)
+    assert from_row(to_row(replace(before, tokens=None))).tokens is None
     assert np.array_equal(after.vector, before.vector)
     assert np.array_equal(after.candidates.ids, candidates.ids)
     assert np.array_equal(after.candidates.parts, candidates.parts)

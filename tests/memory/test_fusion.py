@@ -39,7 +39,7 @@ class Shelf:
         numbers = np.array(ids, np.int64)
         zeros = np.zeros(len(numbers), np.float32)
         columns = (self.dense[numbers].astype(np.float32), self.lexical[numbers].astype(np.float32))
-        return Candidates(numbers, *columns, zeros, zeros + 0.5, zeros + 1e9)
+        return Candidates(numbers, *columns, zeros, zeros, zeros + 0.5, zeros + 1e9)
 
     def measure(self, ids: np.ndarray) -> Candidates:
         self.measured += ids.tolist()
@@ -149,7 +149,7 @@ def test_turns_beside_the_best_join_the_candidates() -> None:
 def test_parts_add_up_to_the_score(has_tokens: bool) -> None:
     shelf = Shelf(30, [range(1, 16)])
     fused = fuse(asked(5, has_tokens), shelf.table(range(1, 31)), shelf)
-    names = {*RELEVANCE, "neighbours", "near", "linked", "taught", "importance", "recency"}
+    names = {*RELEVANCE, "neighbours", "near", "linked", "taught", "confirmed", "importance", "recency"}
     assert fused.parts.keys() == names
     np.testing.assert_allclose(sum(fused.parts[name].astype(np.float64) for name in names), fused.scores, atol=1e-4)
 

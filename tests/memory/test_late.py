@@ -63,3 +63,38 @@ def test_rarity_is_lucenes_idf_and_never_negative() -> None:
     expected = [math.log(1 + (100 - min(df, 100) + 0.5) / (min(df, 100) + 0.5)) for df in frequency]
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
     assert (found >= 0).all()
+
+
+def test_likeness_of_questions_is_maxsim_between_their_signs() -> None:
+    rng = np.random.default_rng(5)
+    texts = [unit(rng.standard_normal((count, DIM))) for count in (6, 3, 9)]
+    weights = rng.uniform(0.1, 3, 6).astype(np.float32)
+    kept = [
+        late.TokenSigns.of(TokenVectors(np.arange(len(text), dtype=np.int32), text), weights[:1].repeat(len(text)))
+        for text in texts
+    ]
+    asked = late.TokenSigns.of(TokenVectors(np.arange(6, dtype=np.int32), texts[0]), weights)
+    assert asked is not None
+    signs = np.where(texts[0] > 0, 1, -1) / math.sqrt(DIM)
+    expected = [maxsim(signs, weights, text) for text in texts]
+    found = asked.likeness([item for item in kept if item is not None])
+    assert found == pytest.approx(expected, abs=0.01)
+    assert found[0] == pytest.approx(1, abs=0.01)
+
+
+def test_of_a_long_question_the_tokens_that_count_most_are_kept() -> None:
+    rng = np.random.default_rng(6)
+    text = unit(rng.standard_normal((200, DIM)))
+    weights = rng.uniform(0.1, 3, 200).astype(np.float32)
+    kept = late.TokenSigns.of(TokenVectors(np.arange(200, dtype=np.int32), text), weights)
+    assert kept is not None
+    assert len(kept.bits) == late.MOST_KEPT
+    assert kept.weights.min() >= np.sort(weights)[-late.MOST_KEPT]
+    assert late.TokenSigns.of(TokenVectors(np.empty(0, np.int32), text[:0]), weights[:0]) is None
+
+
+def test_damaged_signs_are_an_error() -> None:
+    whole = late.TokenSigns(np.ones((3, 6), np.uint8), np.ones(3, np.float32)).to_bytes()
+    for damaged in (whole[:-1], whole[:6], b"\xff\xff\xff\xff"):
+        with pytest.raises(ValueError, match="damaged"):
+            late.TokenSigns.from_bytes(damaged)

@@ -11,6 +11,7 @@ import pytest
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import adding
+from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.lifecycle import PrunePolicy
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import Link, MemoryId, NewMemory, PruneReport
@@ -253,8 +254,16 @@ class Taught:
     def adapt(self, query_vector: FloatArray) -> FloatArray:  # noqa: ARG002  the protocol's shape
         return self.vector
 
-    def taught(self, query_vector: FloatArray, namespaces: Sequence[str] | None) -> Mapping[int, float]:  # noqa: ARG002
+    def taught(
+        self,
+        query_vector: FloatArray,  # noqa: ARG002
+        namespaces: Sequence[str] | None,  # noqa: ARG002
+        tokens: TokenSigns | None = None,  # noqa: ARG002
+    ) -> Mapping[int, float]:
         return {self.memory_id: 1.0, 999_999: 1.0}
+
+    def confirmed(self, ids: Sequence[int]) -> FloatArray:
+        return np.array([0.5 * (item == self.memory_id) for item in ids], np.float32)
 
     def weights(self, query_vector: FloatArray) -> Mapping[str, float]:  # noqa: ARG002  the protocol's shape
         return {"importance": 2.0}
@@ -268,6 +277,7 @@ def test_a_teacher_moves_the_ranking(memory: Memory, embedder: WordEmbedder) -> 
     assert found.query_vector == pytest.approx(embedder.encode(["retry the upload"]).vectors[0])
     taught = memory.search("retry the upload", teacher=teacher)
     assert [hit.id for hit in taught.hits if hit.explain["taught"] > 0] == [ids[2]]
+    assert [hit.id for hit in taught.hits if hit.explain["confirmed"] == pytest.approx(1.0)] == [ids[2]]
     untaught = memory.search("retry the upload")
     assert [hit.id for hit in untaught.hits].index(ids[2]) > [hit.id for hit in taught.hits].index(ids[2])
 
