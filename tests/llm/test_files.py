@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ruvllm_mcp.errors import ModelError
+from ruvllm_mcp.errors import ModelError, RuvLLMError
 from ruvllm_mcp.formats import safetensors
 from ruvllm_mcp.formats.gguf import GgufFile
 from ruvllm_mcp.llm.files import folder_template, open_checkpoint
+from ruvllm_mcp.llm.model import Cache, Part, load_model
 from tests.llm.tiny import CONTEXT, HEAD, INNER, KEYS, LAYERS, VOCABULARY, WIDTH, write_folder, write_gguf_model
 
 KINDS = ("llama", "mistral", "qwen2", "qwen3", "phi3")
@@ -200,3 +202,25 @@ def test_a_folder_s_chat_template_is_found_wherever_it_is(tmp_path: Path) -> Non
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(ModelError, match="jinja"):
         folder_template(tmp_path)
+
+
+def test_no_changed_byte_of_a_header_does_harm(tmp_path: Path) -> None:
+    """A file is refused, or it runs: what its numbers say never leads the kernels out of its tensors."""
+    raw = write_gguf_model(tmp_path / "m.gguf", "phi3").read_bytes()
+    head = raw.index(b"blk.1.ffn_up.weight") + 60
+    chance = random.Random(3)
+    ran = 0
+    for _ in range(300):
+        changed = bytearray(raw)
+        for _ in range(chance.randint(1, 3)):
+            changed[chance.randrange(head)] = chance.choice((0, 1, 2, 8, 30, 127, 255, chance.randrange(256)))
+        (tmp_path / "changed.gguf").write_bytes(changed)
+        try:
+            model = load_model(tmp_path / "changed.gguf")
+            cache = Cache(model, min(model.architecture.context, 8))
+        except RuvLLMError:
+            continue
+        logits = model.forward([Part(cache, np.zeros(1, np.int32))])
+        assert logits.shape == (1, model.architecture.vocabulary)
+        ran += 1
+    assert 10 < ran < 290
