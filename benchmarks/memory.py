@@ -1,9 +1,11 @@
 """Speed of the whole memory: adds and searches at several sizes. The dense index beside its peers: `vectors.py`.
 
-    python benchmarks/memory.py [--sizes 1000,10000,100000] [--embedder free]
+    python benchmarks/memory.py [--sizes 1000,10000,100000] [--embedder free|static|minilm|repeated]
 
 Texts are made of English-like words in Zipf's proportions, 40 a memory, so that common words are as common as in
-prose.
+prose. `free` costs nothing, to measure the memory alone. `repeated` is `minilm` for questions; memories are docstrings
+of Python's standard library, 1,000 of them again and again with a number after each, and of each only the first is
+encoded: the others get its token vectors and its vector moved by part of the difference of two others.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from vectors import SPREAD, docstrings
 
 from ruvllm_mcp.embed import load
 from ruvllm_mcp.embed.base import Embedder, Encoded
@@ -85,6 +88,34 @@ class FreeEmbedder:
         return len(text.split())
 
 
+class RepeatedEmbedder:
+    """`minilm`, but a text that ends in a line with a number is not encoded: it has what was made of the rest once."""
+
+    def __init__(self) -> None:
+        self._real = load("minilm")
+        self.name, self.dim, self.has_tokens = "repeated", self._real.dim, self._real.has_tokens
+        self.fingerprint = f"repeated {self._real.fingerprint}"
+        self.texts = docstrings()[500:1_500]
+        parts = [self._real.encode(self.texts[at : at + 50], tokens=True) for at in range(0, len(self.texts), 50)]
+        self._vectors = np.concatenate([part.vectors for part in parts])
+        self._tokens = [tokens for part in parts for tokens in part.tokens or ()]
+
+    def encode(self, given: Sequence[str], *, tokens: bool = False) -> Encoded:
+        numbers = [text.rpartition("\n")[2] for text in given]
+        if not all(number.isdigit() for number in numbers):
+            return self._real.encode(given, tokens=tokens)
+        chosen = np.array([int(number) for number in numbers])
+        one, other = np.random.default_rng(chosen[0]).integers(0, len(self.texts), (2, len(chosen)))
+        rows = self._vectors[chosen % len(self.texts)] + np.float32(SPREAD) * (
+            self._vectors[one] - self._vectors[other]
+        )
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return Encoded(rows, tuple(self._tokens[number % len(self.texts)] for number in chosen) if tokens else None)
+
+    def count_tokens(self, text: str) -> int:
+        return self._real.count_tokens(text)
+
+
 def synced_write() -> float:
     """Median milliseconds to append 64 KB to a file and have it on the disk: what a durable add costs at least."""
     with tempfile.NamedTemporaryFile() as file:
@@ -115,14 +146,18 @@ def report(size: int, what: str, times: tuple[float, float, float]) -> None:
 
 
 def whole_memory(size: int, embedder_name: str) -> None:
-    embedder: Embedder = FreeEmbedder() if embedder_name == "free" else load(embedder_name)
+    made, questions = texts(size, 40, seed=1), texts(100, 6, seed=2)
+    embedder: Embedder
+    if embedder_name == "repeated":
+        embedder = RepeatedEmbedder()
+        made = [f"{embedder.texts[n % len(embedder.texts)]}\n{n}" for n in range(size)]
+        questions = [text.splitlines()[0][:100] for text in docstrings()[:100]]
+    else:
+        embedder = FreeEmbedder() if embedder_name == "free" else load(embedder_name)
     embedder.encode(["warm up"])
-    questions = texts(100, 6, seed=2)
     with tempfile.TemporaryDirectory() as folder:
         memory = Memory(Path(folder), lambda: embedder, namespace="bench")
-        items = [
-            NewMemory(text, {"number": n % 100, "kind": f"k{n % 10}"}) for n, text in enumerate(texts(size, 40, seed=1))
-        ]
+        items = [NewMemory(text, {"number": n % 100, "kind": f"k{n % 10}"}) for n, text in enumerate(made)]
         start, cpu = time.perf_counter(), time.process_time()
         for first in range(0, size, 2_000):
             memory.add(items[first : first + 2_000])

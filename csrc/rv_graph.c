@@ -16,6 +16,7 @@ static inline float similarity(const rv_codes *v, const int8_t *query, size_t ro
 /* The similarities of up to AT_ONCE rows within bounds. */
 static void similarities(const rv_codes *v, const int8_t *query, const int32_t *rows, size_t count, float *scores) {
     int32_t dots[AT_ONCE];
+    for (size_t i = 0; i < count; i++) __builtin_prefetch(v->scales + rows[i]);
     rv_picked_dot_i8(v->codes, query, rows, dots, count, v->cols);
     for (size_t i = 0; i < count; i++) scores[i] = v->scales[rows[i]] * (float)dots[i];
 }
@@ -122,7 +123,10 @@ static size_t search_level(const rv_graph *graph, rv_scratch *scratch, const int
             size_t fresh = 0;
             for (; at < count && fresh < AT_ONCE && is_row(graph, links[at]); at++)
                 if (is_new(scratch, links[at])) rows[fresh++] = links[at];
-            if (frontier.size && !level) __builtin_prefetch(graph->near + 2 * graph->degree * (size_t)frontier.rows[0]);
+            if (frontier.size && !level) {
+                const int32_t *next = graph->near + 2 * graph->degree * (size_t)frontier.rows[0];
+                __builtin_prefetch(next), __builtin_prefetch(next + 16);
+            }
             similarities(vectors, query, rows, fresh, scores);
             for (size_t i = 0; i < fresh; i++) {
                 if (best.size == ef && scores[i] <= best.scores[0]) continue;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class StateReport(Record):
 @dataclass(frozen=True)
 class Stats(Record):
     """What an engine holds and has done. `bytes_per_memory`: mean size of text, index terms, vectors and token bits;
+    `indexes` saved beside the store: rows, bytes a vector and, where there are tiers, how many rows each holds;
     `unembedded`: memories that this embedder has not seen yet, found by their words until the background has done them;
     `rated_questions` are the different ones feedback was given on; `learned_version` is the version in force, 0 for
     none; `patterns` the kinds of questions it knows; `operations`: calls, errors and percentiles of each call in this
@@ -47,6 +48,7 @@ class Stats(Record):
     namespaces: Mapping[str, int]
     store_bytes: int
     bytes_per_memory: Mapping[str, float]
+    indexes: Sequence[Mapping[str, Any]]
     unembedded: int
     requests: int
     feedbacks: int

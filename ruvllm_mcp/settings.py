@@ -54,6 +54,12 @@ def _namespace(value: Any) -> str:
     return text.strip()
 
 
+def _index(value: Any) -> str:
+    if value not in ("fast", "small"):
+        raise ValueError("fast or small")
+    return str(value)
+
+
 def _embedder(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"minilm|static|hashing(:[1-9][0-9]{0,4})?", value):
         raise ValueError("minilm, static, hashing or hashing:DIM")
@@ -108,6 +114,7 @@ class Settings:
     store: str = _setting(_store, str, "address of a shared database; none: a file in home", shown=False)
     namespace: str = _setting(_namespace, _project_namespace, "where memories go when none is named", project=True)
     embedder: str = _setting(_embedder, lambda: "minilm", "what turns text into vectors")
+    index: str = _setting(_index, lambda: "fast", "vectors searched by a graph, or kept small by use")
     model: str = _setting(_model, lambda: "extractive", "what writes answers: extractive, echo, a model's name or path")
     warm_pool_size: int = _setting(_integer(1, 64), lambda: 2, "language models that stay loaded", project=True)
     model_memory: int = _setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,7 @@ def stats(session: Session) -> None:
         "a memory takes": ", ".join(
             f"{output.size(mean)} {name.replace('_', ' ')}" for name, mean in found.bytes_per_memory.items()
         ),
+        "index": "; ".join(map(_index, found.indexes)) or "in memory",
         "links": f"{found.links:,}",
         "searches kept": f"{found.requests:,}",
         "feedback": f"{found.feedbacks:,} on {found.rated_questions:,} questions",
@@ -41,6 +43,12 @@ def stats(session: Session) -> None:
         "instruction set": found.instruction_set,
     }
     output.fields(values)
+
+
+def _index(saved: Mapping[str, Any]) -> str:
+    tiers = ", ".join(f"{rows:,} {name}" for name, rows in saved.get("tiers", {}).items())
+    described = f"{saved['index']}, {saved['rows']:,} vectors of {output.size(saved['bytes_per_vector'])}"
+    return described + (f" ({tiers})" if tiers else "")
 
 
 @click.command(cls=Command)

@@ -77,6 +77,7 @@ class Parts:
                     namespace=settings.namespace,
                     limits=Limits(settings.max_memories or None, settings.max_bytes or None),
                     store=settings.store,
+                    index=settings.index,
                 )
             return self._memory
 
@@ -175,6 +176,7 @@ class Parts:
             namespaces=stored["namespaces"],
             store_bytes=stored["bytes"],
             bytes_per_memory=stored["bytes_per_memory"],
+            indexes=stored["indexes"],
             unembedded=stored["unembedded"],
             requests=learned["trajectories"],
             feedbacks=learned["feedback"],

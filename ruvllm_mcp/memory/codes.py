@@ -39,10 +39,11 @@ def blur(dim: int) -> float:
 
 
 class Query:
-    """A query vector in codes, made once and scored against any number of rows."""
+    """A query vector, whole and in codes, made once and scored against any number of rows."""
 
     def __init__(self, vector: FloatArray) -> None:
-        codes, scales = quantised(np.ascontiguousarray(vector, np.float32)[None])
+        self.vector: FloatArray = np.ascontiguousarray(vector, np.float32)
+        codes, scales = quantised(self.vector[None])
         self.codes = np.ascontiguousarray(codes[0])
         self.scale = np.float32(scales[0])
         self.pointer = nogil_ffi.from_buffer("int8_t[]", self.codes)

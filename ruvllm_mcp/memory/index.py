@@ -28,12 +28,30 @@ class Index(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def unsettled(self) -> int:
+        """How many rows, the last ones, are not yet kept as they are to be kept for good."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """What all rows take, mapped or not."""
+        ...
+
+    def append(self, vectors: FloatArray) -> None:
+        """Adds rows; a zero row scores 0 with everything."""
+        ...
+
     def best(self, query: Query, keep: KeepArray, kept: int, count: int) -> Found:
         """About the `count` best of the `kept` rows that `keep` (n,) marks and their cosines, best first."""
         ...
 
     def score(self, query: Query, rows: npt.NDArray[np.int64]) -> FloatArray:
         """The cosines of the named rows."""
+        ...
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """The named rows as vectors, float32 (n, d), as exactly as they are kept."""
         ...
 
 
@@ -52,12 +70,17 @@ class VectorIndex:
         return len(self.fixed) + len(self.recent.rows)
 
     @property
-    def without_graph(self) -> int:
+    def unsettled(self) -> int:
         """How many rows no graph leads to."""
         return len(self) - (0 if self.graph is None else len(self.graph))
 
+    @property
+    def bytes(self) -> int:
+        """Codes, scales and graph."""
+        codes_bytes = self.fixed.nbytes + self.recent.rows.nbytes + self.scales.rows.nbytes
+        return int(codes_bytes) + (0 if self.graph is None else self.graph.bytes)
+
     def append(self, vectors: FloatArray) -> None:
-        """Adds rows; a zero row scores 0 with everything."""
         coded, scales = codes.quantised(vectors)
         self.recent.extend(coded)
         self.scales.extend(scales)
@@ -93,7 +116,6 @@ class VectorIndex:
         return scores
 
     def rows(self, rows: npt.NDArray[np.int64]) -> FloatArray:
-        """The named rows as vectors, float32 (n, d)."""
         fixed = len(self.fixed)
         is_fixed = rows < fixed
         found = np.empty((len(rows), self.fixed.shape[1]), np.float32)

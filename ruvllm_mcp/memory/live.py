@@ -10,31 +10,37 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ruvllm_mcp.embed.base import Embedder
+import numpy as np
+import numpy.typing as npt
+
+from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import StoreError
 from ruvllm_mcp.memory import hnsw, snapshot, upkeep
-from ruvllm_mcp.memory.index import WORTH_A_GRAPH
+from ruvllm_mcp.memory.index import WORTH_A_GRAPH, VectorIndex
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.snapshot import Identity
 from ruvllm_mcp.memory.store import Store
+from ruvllm_mcp.memory.tiers import TieredIndex, levels, tiers_of
 from ruvllm_mcp.native.lib import nogil_ffi
 
 log = logging.getLogger(__name__)
 EMBED_AT_ONCE = 64  # within a search; more of them behind it
 SAVE_AT = 5_000
 DEAD_SHARE = 0.3
+RESETTLE_SECONDS = 86_400.0
 
 
 class LiveReplica:
     """One process's replica of one store for one embedder. `lock` is held around `current()` and the use of its
     result."""
 
-    def __init__(self, store: Store, folder: Path, embedder: Callable[[], Embedder]) -> None:
+    def __init__(self, store: Store, folder: Path, embedder: Callable[[], Embedder], index: str = "fast") -> None:
         self.lock = threading.RLock()
-        self._store, self._folder, self._embedder = store, folder, embedder
+        self._store, self._folder, self._embedder, self._index = store, folder, embedder, index
         self._replica: Replica | None = None
         self._saved_rows = 0
         self._builder: threading.Thread | None = None
@@ -61,17 +67,30 @@ class LiveReplica:
 
     def _identity(self) -> Identity:
         embedder = self._embedder()
-        return Identity(self._store.identity(), embedder.fingerprint, embedder.dim)
+        return Identity(self._store.identity(), embedder.fingerprint, embedder.dim, self._index)
 
     def _opened(self) -> Replica:
         identity = self._identity()
         try:
-            saved = snapshot.load(self._folder, identity, self._store.sequence())
+            saved = snapshot.load(self._folder, identity, self._store.sequence(), self._whole)
         except StoreError as error:
             log.warning("%s", error)
             saved = None
         self._saved_rows = len(saved) if saved else 0
-        return saved or Replica(identity.dim)
+        return saved or self._empty(identity.dim)
+
+    def _empty(self, dim: int) -> Replica:
+        replica = Replica(dim)
+        if self._index == "small":
+            replica.vectors = TieredIndex(dim, lambda rows: self._whole(replica.rows("ids")[rows]))
+        return replica
+
+    def _whole(self, ids: npt.NDArray[np.int64]) -> FloatArray:
+        """The vectors of memories, zeros for those that are gone."""
+        embedder = self._embedder()
+        found = self._store.vectors(ids.tolist(), embedder.fingerprint)
+        blank = np.zeros(embedder.dim, np.float32)
+        return np.array([found.get(item, blank) for item in ids.tolist()], np.float32).reshape(-1, embedder.dim)
 
     def _follow(self, replica: Replica) -> None:
         for changes in self._store.changes(replica.seq, self._embedder().fingerprint):
@@ -79,7 +98,14 @@ class LiveReplica:
 
     @staticmethod
     def _is_build_due(replica: Replica) -> bool:
-        return replica.vectors.without_graph > max(WORTH_A_GRAPH, len(replica) // 8)
+        index, rows = replica.vectors, len(replica)
+        if (
+            isinstance(index, TieredIndex)
+            and rows > WORTH_A_GRAPH
+            and time.time() - index.settled_at > RESETTLE_SECONDS
+        ):
+            return True
+        return index.unsettled > max(WORTH_A_GRAPH, rows // 8)
 
     def _build(self) -> None:
         """Runs in its own thread: makes a replica with a graph over all rows, saves it and puts it in place."""
@@ -98,19 +124,42 @@ class LiveReplica:
 
     def _build_and_save(self) -> None:
         identity = self._identity()
-        base = self._opened()  # not the replica in use: nobody else touches this one
-        if len(base) - base.alive > DEAD_SHARE * max(len(base), 1):
-            base = Replica(identity.dim)
-        self._follow(base)
         writer = snapshot.Writer(identity.path(self._folder))
         try:
-            snapshot.write_codes(base, writer)
+            if self._index == "small":
+                base = self._settled(identity.dim)
+                if not self._cancel[0]:
+                    snapshot.save(base, writer, identity)
+                return
+            base = self._opened()  # not the replica in use: nobody else touches this one
+            if len(base) - base.alive > DEAD_SHARE * max(len(base), 1):
+                base = self._empty(identity.dim)
+            self._follow(base)
+            index = base.vectors
+            assert isinstance(index, VectorIndex)
+            snapshot.write_codes(index, writer)
             codes = writer.mapped("codes")
-            graph = hnsw.extended(base.graph or hnsw.empty(), codes, base.vectors.scales.rows, self._cancel)
+            graph = hnsw.extended(index.graph or hnsw.empty(), codes, index.scales.rows, self._cancel)
             if graph is not None:
-                snapshot.save(base, graph, writer, identity, codes_done=True)
+                snapshot.save(base, writer, identity, graph)
         finally:
             writer.discard()
+
+    def _settled(self, dim: int) -> Replica:
+        """A replica made anew from the store, each row in the tier that its use so far earns it."""
+        ids, counts, last = self._store.accesses()
+        now = time.time()
+        tiers = levels(counts, last, now, int(self._store.stats()["memories"]))
+        replica = self._empty(dim)
+        index = replica.vectors
+        assert isinstance(index, TieredIndex)
+        index.settled_at = now
+        for changes in self._store.changes(0, self._embedder().fingerprint):
+            replica.apply(changes)
+            if self._cancel[0]:
+                break
+            index.settle(tiers_of(replica.rows("ids")[index.settled :], ids, tiers))
+        return replica
 
     def _swapped_for_saved(self) -> bool:
         """Takes the saved replica over if that spares building one."""
@@ -136,7 +185,7 @@ class LiveReplica:
             writer = None
             try:
                 writer = snapshot.Writer(self._identity().path(self._folder))
-                snapshot.save(replica, replica.graph, writer, self._identity())
+                snapshot.save(replica, writer, self._identity(), getattr(replica.vectors, "graph", None))
             except (StoreError, OSError) as error:
                 log.warning("The index could not be saved: %s", error)
             finally:

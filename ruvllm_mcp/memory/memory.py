@@ -21,7 +21,7 @@ import numpy as np
 
 from ruvllm_mcp.embed.base import Embedder, FloatArray, TokenVectors
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
-from ruvllm_mcp.memory import adding, analysis, checks, drafting, packing, transfer, upkeep
+from ruvllm_mcp.memory import adding, analysis, checks, drafting, packing, snapshot, transfer, upkeep
 from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
@@ -56,7 +56,7 @@ UNSET: Any = object()
 class Memory:
     """Memories in the folder `path`, or in the database at the address `store`. `embedder` is called at first need;
     `namespace` is where unnamed ones go; `fusion` is how a hybrid search adds its scores up; `limits` bound namespaces
-    that have no limits of their own."""
+    that have no limits of their own; `index` is fast (graph over int8) or small (tiers by use)."""
 
     def __init__(
         self,
@@ -67,14 +67,16 @@ class Memory:
         fusion: FusionWeights = DEFAULT,
         limits: Limits = NO_LIMITS,
         store: str = "",
+        index: str = "fast",
     ) -> None:
         self.fusion = fusion
         self.namespace = checks.label(namespace, "namespace")
-        self._store: Store = open_store(Path(path), store, limits)
+        self._folder = Path(path)
+        self._store: Store = open_store(self._folder, store, limits)
         self._make_embedder = embedder
         self._embedder: Embedder | None = None
         self._lock = threading.Lock()
-        self._live = LiveReplica(self._store, Path(path), lambda: self.embedder)
+        self._live = LiveReplica(self._store, self._folder, lambda: self.embedder, index)
         self._access = AccessLog(self._store)
 
     @property
@@ -359,7 +361,8 @@ class Memory:
     def stats(self) -> dict[str, Any]:
         """Counts and bytes of the store."""
         counts = {name: info.memories for name, info in self.namespaces().items()}
-        return {**self._store.stats(), "namespaces": counts, "unembedded": self.unembedded()}
+        described = snapshot.described(self._folder)
+        return {**self._store.stats(), "namespaces": counts, "unembedded": self.unembedded(), "indexes": described}
 
     def export_jsonl(self, path: Path, *, namespaces: Sequence[str] | None = None) -> int:
         """Writes every unexpired memory to a JSON Lines file; returns how many."""

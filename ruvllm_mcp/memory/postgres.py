@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from psycopg import sql
 
 from ruvllm_mcp.embed.base import FloatArray
@@ -234,6 +236,12 @@ class PostgresStore:
             )
 
         self.connections.write(work)
+
+    def accesses(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        with self.connections.read() as connection:
+            query = "SELECT memory_id, count, accessed_at FROM access ORDER BY memory_id"
+            found = np.array(connection.execute(query).fetchall(), np.float64).reshape(-1, 3)
+        return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64), found[:, 2]
 
     def link(self, a: int, b: int, kind: str, weight: float) -> None:
         def work(connection: Session) -> None:

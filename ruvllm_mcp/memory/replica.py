@@ -20,8 +20,7 @@ from ruvllm_mcp.memory import analysis, lexical
 from ruvllm_mcp.memory.codes import Query
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
-from ruvllm_mcp.memory.hnsw import Graph
-from ruvllm_mcp.memory.index import VectorIndex
+from ruvllm_mcp.memory.index import Index, VectorIndex
 from ruvllm_mcp.memory.store import Change, Changes, Store
 
 IntArray = npt.NDArray[np.int64]
@@ -54,7 +53,7 @@ class Replica:
         self.namespaces = list(namespaces)
         self.token_frequency = np.zeros(65_536, np.int64)
         self.postings = lexical.Postings()
-        self.vectors = VectorIndex(np.empty((0, dim), np.int8), np.empty(0, np.float32))
+        self.vectors: Index = VectorIndex(np.empty((0, dim), np.int8), np.empty(0, np.float32))
         self.columns = {name: Column(dtype) for name, dtype in COLUMNS.items()}
         self.alive = 0
         self.unembedded = 0
@@ -68,7 +67,7 @@ class Replica:
         self._token_bits: dict[int, bytes] = {}
 
     def begin(
-        self, columns: Mapping[str, npt.NDArray[Any]], vectors: VectorIndex, postings: lexical.Segment, tokens: IntArray
+        self, columns: Mapping[str, npt.NDArray[Any]], vectors: Index, postings: lexical.Segment, tokens: IntArray
     ) -> None:
         """Takes a snapshot's rows into an empty replica."""
         for name, values in columns.items():
@@ -86,10 +85,6 @@ class Replica:
     def rows(self, column: str) -> npt.NDArray[Any]:
         """A column's filled part."""
         return self.columns[column].rows
-
-    @property
-    def graph(self) -> Graph | None:
-        return self.vectors.graph
 
     def apply(self, changes: Changes) -> None:
         """Takes changes in. Terms made by another version of the analysis are left out until they are written anew."""

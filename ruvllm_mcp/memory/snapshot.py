@@ -8,6 +8,7 @@ made anew: everything in it can be.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,14 +21,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp.errors import StorageFullError, StoreCorruptError
+from ruvllm_mcp.errors import StorageFullError, StoreCorruptError, StoreError
 from ruvllm_mcp.memory import analysis
 from ruvllm_mcp.memory.hnsw import Graph
-from ruvllm_mcp.memory.index import VectorIndex
+from ruvllm_mcp.memory.index import Index, VectorIndex
 from ruvllm_mcp.memory.lexical import Segment
 from ruvllm_mcp.memory.replica import COLUMNS, Replica
+from ruvllm_mcp.memory.tiers import NAMES, Codebook, Fetch, TieredIndex
 
-FORMAT = 3
+FORMAT = 4
+GRAPH = ("near", "far", "far_at", "levels")
+POSTINGS = ("terms", "starts", "rows", "counts")
 _MARK = b"RuvLLMsn"
 _ALIGN = 64
 _CHUNK = 1 << 24
@@ -41,12 +45,14 @@ class Identity:
     store: str
     embedder: str
     dim: int
+    index: str = "fast"
     analysis: int = analysis.VERSION
     format: int = FORMAT
 
     def path(self, folder: Path) -> Path:
         """Where the snapshot for this embedder lies."""
-        return folder / f"index-{hashlib.blake2b(self.embedder.encode(), digest_size=6).hexdigest()}.snap"
+        suffix = "" if self.index == "fast" else f"-{self.index}"
+        return folder / f"index-{hashlib.blake2b(self.embedder.encode(), digest_size=6).hexdigest()}{suffix}.snap"
 
 
 class Writer:
@@ -72,6 +78,9 @@ class Writer:
         shape = [sum(len(piece) for piece in pieces), *pieces[0].shape[1:]]
         self._parts[name] = {"dtype": pieces[0].dtype.str, "shape": shape, "start": start, "crc": crc}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._parts
+
     def mapped(self, name: str) -> npt.NDArray[Any]:
         """An array already written, read-only."""
         self._file.flush()
@@ -92,32 +101,48 @@ class Writer:
         self._partial.unlink(missing_ok=True)
 
 
-def save(replica: Replica, graph: Graph | None, writer: Writer, identity: Identity, codes_done: bool = False) -> None:
+def save(replica: Replica, writer: Writer, identity: Identity, graph: Graph | None = None) -> None:
     """Writes all of a replica that nobody changes meanwhile. `graph` may cover its first rows only."""
-    if not codes_done:
-        write_codes(replica, writer)
+    index = replica.vectors
+    details: dict[str, Any] = {"seq": replica.seq, "namespaces": replica.namespaces}
+    if isinstance(index, TieredIndex):
+        _write_tiers(index, writer)
+        details.update(settled_at=index.settled_at, tiers=index.sizes)
+    elif isinstance(index, VectorIndex):
+        write_codes(index, writer)
+        writer.write("scales", index.scales.rows)
+        for name in GRAPH if graph is not None else ():
+            writer.write(f"graph_{name}", getattr(graph, name))
+        details["entry"] = graph.entry if graph else None
     replica.relink()
     for name in COLUMNS:
         writer.write(name, replica.rows(name))
-    writer.write("scales", replica.vectors.scales.rows)
     writer.write("tokens", replica.token_frequency)
     postings = replica.postings.whole()
-    for name in ("terms", "starts", "rows", "counts"):
+    for name in POSTINGS:
         writer.write(f"postings_{name}", getattr(postings, name))
-    if graph is not None:
-        for name in ("near", "far", "far_at", "levels"):
-            writer.write(f"graph_{name}", getattr(graph, name))
-    details = {"seq": replica.seq, "namespaces": replica.namespaces, "entry": graph.entry if graph else None}
-    writer.finish(identity, details)
+    bytes_each = (index.bytes + (graph.bytes if graph else 0)) / max(len(index), 1)
+    writer.finish(identity, {**details, "rows": len(index), "bytes_per_vector": bytes_each})
 
 
-def write_codes(replica: Replica, writer: Writer) -> None:
-    """The part that a graph is built over, first."""
-    writer.write("codes", replica.vectors.fixed, replica.vectors.recent.rows)
+def write_codes(index: VectorIndex, writer: Writer) -> None:
+    """The part that a graph is built over, which may be written first."""
+    if "codes" not in writer:
+        writer.write("codes", index.fixed, index.recent.rows)
 
 
-def load(folder: Path, identity: Identity, store_seq: int) -> Replica | None:
-    """The replica saved in `folder`, None when there is none of use. Raises StoreCorruptError for a damaged file."""
+def _write_tiers(index: TieredIndex, writer: Writer) -> None:
+    for name, tier in zip(NAMES, index.tiers, strict=True):
+        writer.write(f"tier_{name}", tier.codes.rows)
+    writer.write("tier_of_row", index.level)
+    writer.write("unsettled", index.recent.rows)
+    if index.codebook is not None:
+        writer.write("codebook", index.codebook.points)
+
+
+def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Replica | None:
+    """The replica saved in `folder`, None when there is none of use; `fetch` reads vectors of memories by id. Raises
+    StoreCorruptError for a damaged file."""
     path = identity.path(folder)
     footer = read_footer(path)
     if footer is None or footer["identity"] != asdict(identity) or footer["seq"] > store_seq:
@@ -126,18 +151,42 @@ def load(folder: Path, identity: Identity, store_seq: int) -> Replica | None:
     for name, part in footer["parts"].items():
         if _crc(arrays[name]) != part["crc"]:
             raise StoreCorruptError(f"{path} is damaged in {name!r}.", "It is made anew from the store.")
-    graph = None
-    if footer["entry"] is not None:
-        near, far, far_at, levels = (arrays[f"graph_{name}"] for name in ("near", "far", "far_at", "levels"))
-        graph = Graph(near, far, far_at, levels, footer["entry"])
     replica = Replica(identity.dim, footer["seq"], footer["namespaces"])
+    index = _read_tiers if identity.index == "small" else _read_codes
     replica.begin(
         {name: arrays[name] for name in COLUMNS},
-        VectorIndex(arrays["codes"], np.array(arrays["scales"]), graph),
-        Segment(*(arrays[f"postings_{name}"] for name in ("terms", "starts", "rows", "counts"))),
+        index(arrays, footer, lambda rows: fetch(replica.rows("ids")[rows])),
+        Segment(*(arrays[f"postings_{name}"] for name in POSTINGS)),
         arrays["tokens"],
     )
     return replica
+
+
+def _read_codes(arrays: Arrays, footer: Mapping[str, Any], _: Fetch) -> Index:
+    graph = None
+    if footer["entry"] is not None:
+        graph = Graph(**{name: arrays[f"graph_{name}"] for name in GRAPH}, entry=footer["entry"])
+    return VectorIndex(arrays["codes"], np.array(arrays["scales"]), graph)
+
+
+def _read_tiers(arrays: Arrays, footer: Mapping[str, Any], fetch: Fetch) -> Index:
+    book = Codebook(arrays["codebook"]) if "codebook" in arrays else None
+    index = TieredIndex(arrays["unsettled"].shape[1], fetch, book, footer["settled_at"])
+    index.put([arrays[f"tier_{name}"] for name in NAMES], arrays["tier_of_row"])
+    index.append(arrays["unsettled"])
+    return index
+
+
+def described(folder: Path) -> list[dict[str, Any]]:
+    """What each index saved in `folder` says of itself; those that cannot be read or used are left out."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("index-*.snap")):
+        with contextlib.suppress(StoreError):
+            footer = read_footer(path)
+            if footer is not None and footer["identity"].get("format") == FORMAT:
+                found.append({name: footer[name] for name in ("rows", "bytes_per_vector", "tiers") if name in footer})
+                found[-1]["index"] = footer["identity"]["index"]
+    return found
 
 
 def verify(path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
@@ -208,6 +209,12 @@ class SqliteStore:
                 accessed_at = max(accessed_at, excluded.accessed_at)""",
                 [{"id": item, "count": count, "at": at} for item, (count, at) in counts.items()],
             )
+
+    def accesses(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        with self._connections.read() as connection:
+            rows = connection.execute("SELECT memory_id, count, accessed_at FROM access ORDER BY memory_id").fetchall()
+        found = np.array(rows, np.float64).reshape(-1, 3)
+        return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64), found[:, 2]
 
     def link(self, a: int, b: int, kind: str, weight: float) -> None:
         with self._connections.write() as connection:

@@ -189,6 +189,10 @@ class Store(Protocol):
         """Adds to access counts and sets the time of the last access; no change in the feed."""
         ...
 
+    def accesses(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Of the memories ever found: ids, ascending, how often, and when last."""
+        ...
+
     def link(self, a: int, b: int, kind: str, weight: float) -> None:
         """Adds the edge or sets its weight. NotFoundError when either end is missing."""
         ...

@@ -12,6 +12,7 @@ import pytest
 
 from ruvllm_mcp.errors import StoreCorruptError
 from ruvllm_mcp.memory import live, replica, snapshot
+from ruvllm_mcp.memory.index import VectorIndex
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
 from tests.memory.conftest import WordEmbedder
@@ -97,7 +98,7 @@ def test_a_flipped_bit_is_named(filled: Memory, tmp_path: Path) -> None:
     data[snapshot.read_footer(path)["parts"]["codes"]["start"] + 5] ^= 1  # type: ignore[index]  # it is there
     path.write_bytes(data)
     with pytest.raises(StoreCorruptError, match="'codes'"):
-        snapshot.load(tmp_path, identity, seq)
+        snapshot.load(tmp_path, identity, seq, lambda ids: np.zeros((len(ids), WordEmbedder.dim), np.float32))
 
 
 def test_a_snapshot_of_another_store_is_not_used(filled: Memory, tmp_path: Path) -> None:
@@ -121,8 +122,9 @@ def test_the_graph_comes_in_the_background_and_misses_nothing(filled: Memory, tm
     builder.join()
     with filled._live.lock:
         current = filled._live.current()
-    assert current.graph is not None
-    assert len(current.graph) == 850
+    assert isinstance(current.vectors, VectorIndex)
+    assert current.vectors.graph is not None
+    assert len(current.vectors.graph) == 850
     assert answers(filled) == before
     added = filled.add([NewMemory("word1 word2 word3 after the graph")])[0]
     assert filled.search("word1 word2 word3 after the graph").hits[0].id == added
@@ -130,7 +132,7 @@ def test_the_graph_comes_in_the_background_and_misses_nothing(filled: Memory, tm
     assert answers(other) == answers(filled)
     with other._live.lock:
         shared = other._live.current()
-    assert shared.graph is not None, "another process takes the graph over"
+    assert shared.vectors.unsettled == 1, "another process takes the graph over"
     other.close()
 
 
