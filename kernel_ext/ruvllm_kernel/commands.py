@@ -6,18 +6,19 @@ defaults and its checks hold here too.
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ruvllm_kernel import learning
+from ruvllm_kernel import learning, writing
 from ruvllm_kernel.options import Given, Option, ids, json_object, number, whole
 from ruvllm_kernel.session import Session
 from ruvllm_mcp import __version__
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.reports import FeedbackReceipt, Stats
-from ruvllm_mcp.types import Context, GenerationConfig, MemoryHits, MemoryId, MemoryRecord, Page, QueryResponse, Record
+from ruvllm_mcp.types import Context, MemoryHits, MemoryId, MemoryRecord, Page, QueryResponse, Record
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
@@ -67,12 +68,7 @@ def _search(session: Session, given: Given) -> MemoryHits:
 
 
 def _query(session: Session, given: Given) -> QueryResponse:
-    options = _scoped(given)
-    if "max_tokens" in options:
-        options["config"] = GenerationConfig(max_tokens=options.pop("max_tokens"))
-    response = session.run(lambda llm: llm.query(given.text, **options))
-    session.last_request = response.request_id
-    return response
+    return writing.query(session, dataclasses.replace(given, options=_scoped(given)))
 
 
 def _context(session: Session, given: Given) -> Context:
@@ -216,11 +212,21 @@ COMMANDS = {
             TEXT,
             "an answer from memory, with its sources",
             _query,
-            (
-                NAMESPACES,
-                WHERE,
-                Option("--max-tokens", "max_tokens", "N", "longest answer, 512 unless given", whole),
-            ),
+            (NAMESPACES, WHERE, writing.MODEL, *writing.SAMPLING),
+        ),
+        Command(
+            "generate",
+            TEXT,
+            "what the language model writes to a text",
+            writing.generate,
+            (writing.MODEL, writing.RAW, *writing.SAMPLING),
+        ),
+        Command(
+            "chat",
+            TEXT,
+            "the next turn of a chat with the language model",
+            writing.chat,
+            (writing.MODEL, writing.NEW, writing.SYSTEM, *writing.SAMPLING),
         ),
         Command(
             "context",

@@ -25,6 +25,10 @@ T = TypeVar("T")
 COMPLETION_SECONDS = 0.5
 
 
+def _nothing() -> None:
+    """What is done while a command runs that shows nothing before its end."""
+
+
 class StoppedError(RuvLLMError):
     """The command was ended by `%ruvllm stop`."""
 
@@ -33,6 +37,7 @@ class Session:
     """Runs engine calls for magics. Thread-safe; `close()` is idempotent and the next `run` opens anew.
 
     `last_request` is the request id of the latest search, query or context: what `%ruvllm feedback` rates by default.
+    `chat` are the messages of the chat that `%ruvllm chat` goes on with.
     """
 
     def __init__(self) -> None:
@@ -40,19 +45,22 @@ class Session:
         self._open: tuple[Bridge, RuvLLM] | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self.last_request: str | None = None
+        self.chat: list[dict[str, str]] = []
 
     @property
     def settings(self) -> Settings:
         """The settings in force. Raises SettingsError."""
         return self._opened()[1].settings
 
-    def run(self, call: Callable[[RuvLLM], Awaitable[T]]) -> T:
-        """The result of `call` with the engine. Raises what it raises, KeyboardInterrupt at the Stop button, or
-        StoppedError when `stop()` ended it."""
+    def run(self, call: Callable[[RuvLLM], Awaitable[T]], meanwhile: Callable[[], None] = _nothing) -> T:
+        """The result of `call` with the engine; `meanwhile` is called now and then while it runs.
+
+        Raises what either raises, KeyboardInterrupt at the Stop button, or StoppedError when `stop()` ended it.
+        """
         bridge, engine = self._opened()
         with _interrupts_raised():
             try:
-                return bridge.run(self._tracked(call, engine))
+                return bridge.run(self._tracked(call, engine), meanwhile)
             except concurrent.futures.CancelledError:
                 raise StoppedError("Stopped by %ruvllm stop.") from None
 

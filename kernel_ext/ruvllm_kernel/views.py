@@ -11,8 +11,20 @@ from typing import Any
 
 from ruvllm_kernel.commands import Info
 from ruvllm_kernel.learning import Learning
+from ruvllm_kernel.writing import Partial
 from ruvllm_mcp.reports import FeedbackReceipt, Stats
-from ruvllm_mcp.types import Context, MemoryHits, MemoryId, MemoryRecord, MemoryResult, Page, QueryResponse, Record
+from ruvllm_mcp.types import (
+    Context,
+    FinishReason,
+    GenerationResponse,
+    MemoryHits,
+    MemoryId,
+    MemoryRecord,
+    MemoryResult,
+    Page,
+    QueryResponse,
+    Record,
+)
 
 LONGEST_VALUE = 80
 Pairs = tuple[tuple[str, str], ...]
@@ -107,12 +119,28 @@ def _answer(response: QueryResponse) -> Iterable[Block]:
                 response.backend if response.model == response.backend else f"{response.backend} {response.model}",
                 f"confidence {response.confidence:.2f}",
                 milliseconds(response.latency_ms),
+                *_cut(response.finish_reason),
                 f"request {response.request_id}",
             ]
         )
     )
     if response.sources:
         yield dataclasses.replace(_results(response.sources), brief=True)
+
+
+def _generated(response: GenerationResponse) -> Iterable[Block]:
+    yield Body(response.text)
+    said = [
+        response.model,
+        _count(response.usage.completion_tokens, "token", "tokens"),
+        milliseconds(response.latency_ms),
+    ]
+    yield Line(" · ".join([*said, *_cut(response.finish_reason)]))
+
+
+def _cut(reason: FinishReason) -> list[str]:
+    told = {"length": "cut at --max-tokens", "context": "cut: the model can read no more", "cancelled": "stopped"}
+    return [told[reason]] if reason in told else []
 
 
 def _packed(context: Context) -> Iterable[Block]:
@@ -210,6 +238,8 @@ def _added(memory: MemoryId) -> Iterable[Block]:
 _VIEWS: Mapping[type, Callable[[Any], Iterable[Block]]] = {
     MemoryHits: _hits,
     QueryResponse: _answer,
+    GenerationResponse: _generated,
+    Partial: lambda partial: [Body(partial.text)],
     Context: _packed,
     Page: _page,
     MemoryRecord: _memory,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-SLICE_SECONDS = 0.1
+SLICE_SECONDS = 0.05
 CANCEL_SECONDS = 2.0
 
 
@@ -25,18 +25,23 @@ class Bridge:
         self._thread = threading.Thread(target=self._loop.run_forever, name="ruvllm-bridge", daemon=True)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result or exception. KeyboardInterrupt cancels it, waits for it to end, and is raised."""
+    def run(self, coroutine: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
+        """The coroutine's result or exception. KeyboardInterrupt cancels it, waits for it to end, and is raised.
+
+        `meanwhile` is called in this thread every 50 ms or so until then; what it raises cancels the coroutine too.
+        """
         call = _Call(coroutine)
         try:  # an interrupt may come at any point from here on, also before there is a future to cancel
             future = asyncio.run_coroutine_threadsafe(call.run(), self._loop)
             while True:
+                if meanwhile is not None:
+                    meanwhile()
                 try:
                     return future.result(timeout=SLICE_SECONDS)
                 except concurrent.futures.TimeoutError:
                     if future.done():
                         raise  # the coroutine's own TimeoutError, not ours
-        except KeyboardInterrupt:
+        except BaseException:
             self._loop.call_soon_threadsafe(call.cancel)
             call.ended.wait(CANCEL_SECONDS)
             raise

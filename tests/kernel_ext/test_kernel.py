@@ -13,6 +13,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 from ruvllm_kernel import install
+from tests.llm.story import BEGINNING, OPENING
+from tests.llm.talker import write_talker
 
 PATIENCE_SECONDS = 30
 # A search that ends only when it is cancelled, and says when it has begun and when it was cancelled.
@@ -61,7 +63,7 @@ class Kernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 assert until is None, f"ended without printing {until!r}"
                 return found
-            if message["msg_type"] in ("stream", "execute_result", "error"):
+            if message["msg_type"] in ("stream", "execute_result", "error", "display_data", "update_display_data"):
                 found.append(message["content"])
             if until is not None and until in message["content"].get("text", ""):
                 return found
@@ -149,6 +151,33 @@ def test_stop_magic_ends_a_command_in_a_subshell_which_no_signal_reaches(kernel:
     assert replies[request]["ename"] == "StoppedError"
     assert replies[stop]["status"] == "ok"
     kernel.run(REAL_SEARCH)
+
+
+def test_text_grows_in_the_cell_and_stop_ends_it(kernel: Kernel, tmp_path: Path) -> None:
+    model = write_talker(tmp_path / "talker.gguf", context=8192)
+    greedy = f"%ruvllm generate --model {model} --temperature 0 --max-tokens"
+    *growing, taken_away, result = kernel.run(f"{greedy} 300 Hi")
+    whole = result["data"]["text/plain"]
+    assert "300 tokens" in whole
+    assert growing
+    first = growing[0]["data"]["text/plain"].split()[0]
+    assert whole.startswith(first)
+    assert all("data" in shown for shown in growing)
+    assert taken_away["data"] == {}
+    request = kernel.start(f"{greedy} 4096 Hi")
+    while "data" not in (shown := kernel.client.get_iopub_msg(timeout=PATIENCE_SECONDS)["content"]):
+        pass
+    kernel.manager.interrupt_kernel()
+    reply = kernel.reply(request)
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert shown["data"]["text/plain"].startswith(first)
+    kernel.outputs(request)
+    assert "8 tokens" in kernel.run(f"{greedy} 8 Hi")[-1]["data"]["text/plain"]
+
+
+def test_a_story_is_told_in_a_notebook(kernel: Kernel, story: Path) -> None:
+    shown = kernel.run(f"%%ruvllm generate --model {story} --temperature 0 --max-tokens 60\n{OPENING}")[-1]
+    assert BEGINNING in " ".join(shown["data"]["text/plain"].split())
 
 
 def test_tab_completes_through_the_kernel(kernel: Kernel) -> None:

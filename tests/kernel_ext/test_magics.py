@@ -182,7 +182,8 @@ def test_bad_input_is_one_clear_line(shell: Shell, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("line", ["get", "frob", ""])
 def test_a_cell_that_cannot_be_says_which_can(shell: Shell, line: str) -> None:
     with pytest.raises(
-        InvalidInputError, match=f"%%ruvllm has no command '{line}'. It takes add, search, query, context"
+        InvalidInputError,
+        match=f"%%ruvllm has no command '{line}'. It takes add, search, query, generate, chat, context",
     ):
         shell.run(f"%%ruvllm {line}\n1")
 
