@@ -44,7 +44,6 @@ static inline float w_sum(__m256 v) { return v_sum(v); }
 
 static inline I i_load(const void *p) { return _mm256_loadu_si256(p); }
 static inline I i_set(int32_t x) { return _mm256_set1_epi32(x); }
-static inline I i_ones(void) { return _mm256_set1_epi16(1); }
 static inline I i_add(I a, I b) { return _mm256_add_epi32(a, b); }
 static inline I i_sub(I a, I b) { return _mm256_sub_epi32(a, b); }
 static inline V i_float(I v) { return _mm256_cvtepi32_ps(v); }
@@ -62,6 +61,7 @@ static inline void i_store_bytes(int8_t *p, V v) {
 
 static inline D d_zero(void) { return _mm256_setzero_si256(); }
 static inline D d_add(D sum, I codes, I x) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x)); }
+static inline I d_whole(D sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 static inline I d_scaled(D sum, I scales) { return _mm256_madd_epi16(sum, scales); }
 
 static inline I i_start(const int16_t *sums) {

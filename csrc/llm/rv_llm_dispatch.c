@@ -6,7 +6,7 @@
 
 extern const rv_llm_kernels rv_llm_scalar;
 #if defined(__x86_64__)
-extern const rv_llm_kernels rv_llm_avx2;
+extern const rv_llm_kernels rv_llm_avx2, rv_llm_avx512;
 #endif
 
 static void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
@@ -27,6 +27,7 @@ rv_llm_kernels rv_llm_kernels_in_use(void) {
     const char *name = rv_in_use();
 #if defined(__x86_64__)
     if (!strcmp(name, "avx2") || !strcmp(name, "avx512")) lay(&kernels, &rv_llm_avx2);
+    if (!strcmp(name, "avx512") && rv_cpu_features() & RV_HAS_VNNI) lay(&kernels, &rv_llm_avx512);
 #endif
     (void)name;
     return kernels;

@@ -87,7 +87,7 @@ INLINE void add_pairs_of_blocks(const uint8_t *row, const size_t count, size_t s
                 of = memcpy(some, of, 2 * pairs * sizeof *of);
                 sums_of = memcpy(some_sums, sums_of, 4 * pairs * sizeof *sums_of);
             }
-            scales[n][t] = _mm256_mul_ps(scales[n][0], _mm256_permutevar8x32_ps(v_load(of), by_pairs));
+            scales[n][t] = _mm256_mul_ps(scales[n][0], _mm256_permutevar8x32_ps(_mm256_loadu_ps(of), by_pairs));
             if (kind == Q8_0) continue;
             const W offsets = _mm256_madd_epi16(w_load(sums_of), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
             const __m256 numbers = _mm256_permutevar8x32_ps(_mm256_cvtepi32_ps(offsets), by_pairs);

@@ -2,13 +2,14 @@
  *
  *   V, V_LANES      floats: v_load v_store v_set v_add v_sub v_mul v_max, v_fma(a, b, c) = a * b + c, v_round, v_sum, v_greatest;
  *                   v_load_f16(p): V_LANES float16 widened
- *   I               V_LANES int32, or their 4 * V_LANES bytes: i_load, i_add, i_sub, i_float, i_zero, i_spread(p): the four bytes
+ *   I               V_LANES int32, or their 4 * V_LANES bytes: i_load, i_set, i_add, i_sub, i_float, i_spread(p): the four bytes
  *                   at p in every lane, i_pairs(a, b): sums of two int16 products a lane, and i_store_bytes(p, v): whole
  *                   floats, one byte a lane
- *   D               dot products of unsigned codes: d_zero, d_add(sum, codes, x): the fours' products added,
- *                   d_scaled(sum, scales): times a lane's int16 scale, which stands in both halves of the lane, as I. At most
- *                   8 products of codes below 16 may be added up, 4 below 32, 2 below 64
- *   i_signed(sum, weights, x, start)    dot products of signed weights added; i_start(sums, n): what sums of such begin with
+ *   D               dot products of unsigned codes: d_zero, d_add(sum, codes, x): the fours' products added, d_whole(sum) as I,
+ *                   d_scaled(sum, scales): times a lane's int16 scale, which stands in both halves of the lane, as I. At
+ *                   most 8 products of codes below 16 may be added up, 4 below 32, 2 below 64
+ *   i_signed(sum, weights, x)   dot products of signed bytes added, weights as i_weights(p) gives them, to sums that began as
+ *                   i_start(s): s are the two sums of the 32 bytes of x
  *   TILE_TOKENS     how many tokens times two vectors of rows the registers hold
  *
  * A panel holds PANEL rows side by side, 4 columns of each at a time:

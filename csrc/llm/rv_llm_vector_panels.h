@@ -106,7 +106,11 @@ INLINE void add_runs(I dots[][2], const uint8_t *codes, const uint8_t *scales, c
             }
         }
         for (size_t n = 0; n < 2; n++) {
-            const I by = runs_a_scale ? i_load(scales + run / runs_a_scale * CODES + n * 4 * V_LANES) : i_ones();
+            if (!runs_a_scale) {
+                for (size_t t = 0; t < tokens; t++) dots[t][n] = i_add(dots[t][n], d_whole(sums[t][n]));
+                continue;
+            }
+            const I by = i_load(scales + run / runs_a_scale * CODES + n * 4 * V_LANES);
             for (size_t t = 0; t < tokens; t++) dots[t][n] = i_add(dots[t][n], d_scaled(sums[t][n], by));
         }
     }

@@ -81,6 +81,7 @@ static bool run(const char *name) {
     check_scans();
     check_layers();
     check_encoder();
+    check_llm();
     return true;
 }
 

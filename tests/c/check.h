@@ -70,5 +70,6 @@ void check_codes(void);
 void check_scans(void);
 void check_layers(void);
 void check_encoder(void);
+void check_llm(void);
 
 #endif
