@@ -110,9 +110,10 @@ int rv_matmul(const float *a, const float *b, float *out, size_t rows, size_t in
               const volatile int *cancel);
 int rv_adc(const float *table, const uint8_t *codes, float *out, size_t rows, size_t parts, const volatile int *cancel);
 
-/* The k rows of m (rows x cols, fewer than 2^31 rows) that rank best by a many_... kernel, named as in rv_many: the greatest, or for sqdist and hamming the least, best first, ties by lower row. Rows whose bit in `keep`
- * (bit r & 7 of byte r >> 3; NULL keeps all) is 0 are passed over, rows that score NaN never win, whole numbers are rounded
- * to float. Writes at most k rows and scores and returns how many. */
+/* The k rows of m (rows x cols, fewer than 2^31 rows) that rank best by a many_... kernel, named as in rv_many: the
+ * greatest, or for sqdist and hamming the least, best first, ties by lower row. Rows whose bit in `keep` (bit r & 7 of byte
+ * r >> 3; NULL keeps all) is 0 are passed over, rows that score NaN never win, whole numbers are rounded to float. Writes at
+ * most k rows and scores and returns how many. */
 size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, size_t cols, const uint8_t *keep,
                size_t k, int32_t *top_rows, float *top_scores, const volatile int *cancel);
 

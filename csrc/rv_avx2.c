@@ -1,5 +1,5 @@
-/* AVX2 with FMA and F16C: eight floats, 32 bytes. int8 widens to int16, whose products are summed in pairs in int32; bits are
- * counted by looking nibbles up. */
+/* AVX2 with FMA and F16C: eight floats, 32 bytes. int8 widens to int16, whose products are summed in pairs in int32; bits
+ * are counted by looking nibbles up. */
 #if defined(__x86_64__)
 #include "rv_scalar.h"
 #include "rv_target.h"
@@ -51,14 +51,20 @@ static inline I i_add_sqdist(I sum, B a, B b) {
                   h = _mm256_sub_epi16(upper_half(a), upper_half(b));
     return i_add(sum, i_add(_mm256_madd_epi16(l, l), _mm256_madd_epi16(h, h)));
 }
-static inline I i_add_count(I sum, B v) {
+/* Bits are counted in bytes, 31 times at most 8. */
+typedef B C;
+enum { COUNTS = 31 };
+static inline C c_zero(void) { return i_zero(); }
+static inline C c_add_count(C sum, B v) {
     const B counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2,
                                       3, 2, 3, 3, 4);
     const B nibble = _mm256_set1_epi8(15);
     const B lower = _mm256_shuffle_epi8(counts, b_and(v, nibble));
     const B upper = _mm256_shuffle_epi8(counts, b_and(_mm256_srli_epi16(v, 4), nibble));
-    return i_add(sum, _mm256_sad_epu8(_mm256_add_epi8(lower, upper), i_zero()));
+    return _mm256_add_epi8(sum, _mm256_add_epi8(lower, upper));
 }
+static inline C c_add(C a, C b) { return _mm256_add_epi8(a, b); }
+static inline I c_widen(C v) { return _mm256_sad_epu8(v, i_zero()); }
 
 static inline B b_spread(const uint8_t *p) {
     int32_t bits;

@@ -1,5 +1,5 @@
-/* AVX-512 F, BW, DQ and VL: sixteen floats, 64 bytes. int8 widens to int16, whose products are summed in pairs in int32; bits
- * are counted by looking nibbles up. */
+/* AVX-512 F, BW, DQ and VL: sixteen floats, 64 bytes. int8 widens to int16, whose products are summed in pairs in int32;
+ * bits are counted by looking nibbles up. */
 #if defined(__x86_64__)
 #include "rv_scalar.h"
 #include "rv_target.h"
@@ -21,13 +21,19 @@ static inline I i_add_sqdist(I sum, B a, B b) {
     const __m512i upper = _mm512_sub_epi16(upper_half(a), upper_half(b));
     return i_add(sum, i_add(_mm512_madd_epi16(lower, lower), _mm512_madd_epi16(upper, upper)));
 }
-static inline I i_add_count(I sum, B v) {
+/* Bits are counted in bytes, 31 times at most 8. */
+typedef B C;
+enum { COUNTS = 31 };
+static inline C c_zero(void) { return i_zero(); }
+static inline C c_add_count(C sum, B v) {
     const B counts = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const B nibble = _mm512_set1_epi8(15);
     const B lower = _mm512_shuffle_epi8(counts, b_and(v, nibble));
     const B upper = _mm512_shuffle_epi8(counts, b_and(_mm512_srli_epi16(v, 4), nibble));
-    return i_add(sum, _mm512_sad_epu8(_mm512_add_epi8(lower, upper), i_zero()));
+    return _mm512_add_epi8(sum, _mm512_add_epi8(lower, upper));
 }
+static inline C c_add(C a, C b) { return _mm512_add_epi8(a, b); }
+static inline I c_widen(C v) { return _mm512_sad_epu8(v, i_zero()); }
 
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_add_epi16(sum, _mm512_maddubs_epi16(ones, v)); }

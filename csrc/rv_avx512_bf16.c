@@ -1,5 +1,5 @@
-/* What AVX-512 BF16 does better: 32 products of bfloat16, summed in pairs into float32, in one instruction. It takes subnormal
- * numbers for 0 and flushes subnormal sums. */
+/* What AVX-512 BF16 does better: 32 products of bfloat16, summed in pairs into float32, in one instruction. It takes
+ * subnormal numbers for 0 and flushes subnormal sums. */
 #if defined(__x86_64__)
 #include "rv_scalar.h"
 #include "rv_target.h"

@@ -9,7 +9,12 @@ RV_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")
 #include "rv_avx512_bytes.h"
 #include "rv_bytes.h"
 
-static inline I i_add_count(I sum, B v) { return i_add(sum, _mm512_popcnt_epi64(v)); }
+typedef I C;
+enum { COUNTS = 1 << 24 };
+static inline C c_zero(void) { return i_zero(); }
+static inline C c_add(C a, C b) { return i_add(a, b); }
+static inline C c_add_count(C sum, B v) { return i_add(sum, _mm512_popcnt_epi64(v)); }
+static inline I c_widen(C v) { return v; }
 
 #include "rv_bits.h"
 

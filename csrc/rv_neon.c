@@ -16,9 +16,14 @@ static inline I i_add_sqdist(I sum, B a, B b) {
     const uint32x4_t both = vpadalq_u16(vpaddlq_u16(lower), vmull_high_u8(size, size));
     return i_add(sum, vreinterpretq_s32_u32(both));
 }
-static inline I i_add_count(I sum, B v) {
-    const uint16x8_t pairs = vpaddlq_u8(vcntq_u8(vreinterpretq_u8_s8(v)));
-    return i_add(sum, vreinterpretq_s32_u32(vpaddlq_u16(pairs)));
+/* Bits are counted in bytes, 31 times at most 8. */
+typedef B C;
+enum { COUNTS = 31 };
+static inline C c_zero(void) { return vdupq_n_s8(0); }
+static inline C c_add(C a, C b) { return vaddq_s8(a, b); }
+static inline C c_add_count(C sum, B v) { return vaddq_s8(sum, vcntq_s8(v)); }
+static inline I c_widen(C v) {
+    return vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(vreinterpretq_u8_s8(v))));
 }
 
 typedef int16x8_t P;

@@ -16,7 +16,7 @@
 #define RV_FORMAT_i8 "b"
 #define RV_FORMAT_b1 "B"
 
-/* numpy.empty and the types of numbers that kernels give, as arguments for it. Set once, before any function is handed out. */
+/* numpy.empty and the types of numbers that kernels give, as arguments for it. Set before any function is handed out. */
 static struct {
     PyObject *empty, *f32, *i32, *i64;
 } rv_numpy;

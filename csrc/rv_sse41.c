@@ -48,12 +48,18 @@ static inline I i_add_sqdist(I sum, B a, B b) {
                   upper = _mm_sub_epi16(upper_half(a), upper_half(b));
     return i_add(sum, i_add(_mm_madd_epi16(lower, lower), _mm_madd_epi16(upper, upper)));
 }
-static inline I i_add_count(I sum, B v) {
+/* Bits are counted in bytes, 31 times at most 8. */
+typedef B C;
+enum { COUNTS = 31 };
+static inline C c_zero(void) { return i_zero(); }
+static inline C c_add_count(C sum, B v) {
     const B counts = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4), nibble = _mm_set1_epi8(15);
     const B lower = _mm_shuffle_epi8(counts, b_and(v, nibble));
     const B upper = _mm_shuffle_epi8(counts, b_and(_mm_srli_epi16(v, 4), nibble));
-    return i_add(sum, _mm_sad_epu8(_mm_add_epi8(lower, upper), i_zero()));
+    return _mm_add_epi8(sum, _mm_add_epi8(lower, upper));
 }
+static inline C c_add(C a, C b) { return _mm_add_epi8(a, b); }
+static inline I c_widen(C v) { return _mm_sad_epu8(v, i_zero()); }
 
 static inline B b_spread(const uint8_t *p) {
     const B byte = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
