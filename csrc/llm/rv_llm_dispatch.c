@@ -9,7 +9,7 @@ extern const rv_llm_kernels rv_llm_scalar;
 extern const rv_llm_kernels rv_llm_avx2, rv_llm_avx512;
 #endif
 
-static void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
+static __attribute__((unused)) void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
     if (over->quantize) to->quantize = over->quantize;
     if (over->halves) to->halves = over->halves;
     if (over->attend) to->attend = over->attend;
