@@ -132,10 +132,27 @@ def _q4_k(rows: FloatArray) -> Blocks:
     blocks["scales"][:, 0] = s[:, :4] | s[:, 4:] >> 4 << 6
     blocks["scales"][:, 1] = t[:, :4] | t[:, 4:] >> 4 << 6
     blocks["scales"][:, 2] = s[:, 4:] & 15 | t[:, 4:] << 4
+    first = _rounded(runs + (_column(blocks["m"]) * t).reshape(-1, 1), (_column(blocks["d"]) * s).reshape(-1), 0, 15)
+    blocks["d"], blocks["m"] = _refitted(rows, first.reshape(-1, 8, 32) * s[:, :, None], t, blocks)
     scale, shift = (_column(blocks["d"]) * s).reshape(-1), (_column(blocks["m"]) * t).reshape(-1, 1)
     q = _rounded(runs + shift, scale, 0, 15).astype(np.uint8).reshape(-1, 4, 2, 32)
     blocks["q"] = q[:, :, 0] | q[:, :, 1] << 4
     return blocks
+
+
+def _refitted(rows: FloatArray, steps: FloatArray, t: Bytes, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+    """The d and m for which d * steps - m * t come nearest to `rows`, by least squares; those of `blocks` where that
+    has no clear answer above 0. `steps` is (n, 8, 32), `t` (n, 8)."""
+    values = rows.reshape(steps.shape)
+    least = t.astype(np.float32)
+    along, square = np.einsum("irj,irj->i", steps, values), np.einsum("irj,irj->i", steps, steps)
+    t_along, t_square = np.einsum("ir,irj->i", least, values), 32 * np.einsum("ir,ir->i", least, least)
+    across = np.einsum("ir,irj->i", least, steps)
+    spread = square * t_square - across * across
+    inverse = _inverse(spread)
+    d, m = (along * t_square - t_along * across) * inverse, (along * across - t_along * square) * inverse
+    good = (d > 0) & (m > 0) & (spread > 1e-3 * square * t_square)
+    return np.where(good, d, blocks["d"]), np.where(good, m, blocks["m"])
 
 
 def _from_q4_k(blocks: Blocks) -> FloatArray:
