@@ -91,6 +91,9 @@ def _best_by_count(values: npt.NDArray[Any], best: float, count: int) -> npt.NDA
         near = np.flatnonzero(values >= best - margin)
         if len(near) >= count:
             break
+    if len(near) > 4 * count:  # many are nearly alike
+        least = np.partition(values[near], len(near) - count)[len(near) - count]
+        near = near[values[near] >= least]
     return near[_descending(values[near])][:count]
 
 
