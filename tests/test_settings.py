@@ -51,6 +51,10 @@ def test_arguments_beat_environment_beats_project_file_beats_user_file(
         ("namespace", "a\nb", "1 to 200 printable characters"),
         ("embedder", "gpt", "minilm"),
         ("home", 7, "a folder's path"),
+        ("model", "", "extractive, echo, or a model's name or path"),
+        ("warm_pool_size", 0, "whole number from 1 to 64"),
+        ("model_memory", 0, "whole number from 1 to"),
+        ("batch_size", 65, "whole number from 1 to 64"),
     ],
 )
 @pytest.mark.usefixtures("project")
