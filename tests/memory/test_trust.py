@@ -53,6 +53,18 @@ def test_two_processes_add_2000_each_and_every_one_is_found(tmp_path: Path, eith
 
 
 @pytest.mark.usefixtures("either_store")
+def test_writers_and_readers_together_lose_and_miss_nothing(tmp_path: Path) -> None:
+    script = """
+import sys
+from tests.memory.together import *
+seen = together(Path(sys.argv[1]), 4, 4, 2.0)
+print(seen.written > 0, seen.searches > 0, seen.stale, seen.errors, seen.lost, seen.doubled)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("True True 0 [] 0 0\n", "")
+
+
 def test_others_see_adds_updates_and_deletes_at_their_next_search(tmp_path: Path) -> None:
     ours, theirs = opened(tmp_path), opened(tmp_path)
     number = ours.add([NewMemory("the first version")])[0]
