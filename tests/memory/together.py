@@ -57,11 +57,13 @@ def read(folder: Path, reader: int, acknowledged: Any, until: float) -> tuple[in
     """Searches for the latest of each writer in turn; (how many searches, how many of them missed it)."""
     memory, searches, stale = opened(folder), 0, 0
     while time.monotonic() < until:
-        writer = (reader + searches) % len(acknowledged)
-        if last := acknowledged[writer]:
-            wanted = content(writer, last - 1)
-            hits = memory.search(wanted, 3, mode="lexical" if searches // len(acknowledged) % 2 else "vector").hits
-            stale += wanted not in {hit.content for hit in hits}
+        writer, reader = reader % len(acknowledged), reader + 1
+        if not (last := acknowledged[writer]):
+            time.sleep(0.01)
+            continue
+        wanted = content(writer, last - 1)
+        hits = memory.search(wanted, 3, mode="lexical" if searches % 2 else "vector").hits
+        stale += wanted not in {hit.content for hit in hits}
         searches += 1
     memory.close()
     return searches, stale
