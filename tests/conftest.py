@@ -53,6 +53,7 @@ class Postgres:
 
     def stop(self) -> None:
         self._control("stop", "-m", "immediate")
+        self.server.cleanup_mode = None  # it is stopped, and the folder goes with its owner
         self.server.cleanup()
 
     def _control(self, *command: str) -> None:

@@ -90,7 +90,7 @@ def _near_in_store(drafts: Sequence[Draft], live: LiveReplica) -> Sequence[Near]
             return None
         now = time.time()
         return [
-            () if draft.embedding is None else replica.near(draft.embedding.vector, draft.namespace, now)
+            () if draft.embedding is None else live.near(draft.embedding.vector, draft.namespace, now)
             for draft in drafts
         ]
 

@@ -11,7 +11,7 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import StoreError
 from ruvllm_mcp.memory import hnsw, snapshot, upkeep
 from ruvllm_mcp.memory.index import WORTH_A_GRAPH, VectorIndex
-from ruvllm_mcp.memory.replica import Replica
+from ruvllm_mcp.memory.pushdown import Near, PushDown
+from ruvllm_mcp.memory.replica import NEAR_DUPLICATE, Replica
 from ruvllm_mcp.memory.snapshot import Identity
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.tiers import TieredIndex, levels, tiers_of
@@ -41,6 +42,7 @@ class LiveReplica:
     def __init__(self, store: Store, folder: Path, embedder: Callable[[], Embedder], index: str = "fast") -> None:
         self.lock = threading.RLock()
         self._store, self._folder, self._embedder, self._index = store, folder, embedder, index
+        self._pushing = store if isinstance(store, PushDown) else None
         self._replica: Replica | None = None
         self._saved_rows = 0
         self._builder: threading.Thread | None = None
@@ -64,6 +66,24 @@ class LiveReplica:
             self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
             self._builder.start()
         return replica
+
+    def pushed_down(self, namespaces: Sequence[str] | None) -> PushDown | None:
+        """The store, where one of the namespaces (None: all) is too large for a replica: then it is to be asked."""
+        if self._pushing is None:
+            return None
+        self._store.sequence()
+        large = self._pushing.large()
+        return self._pushing if (large if namespaces is None else large.intersection(namespaces)) else None
+
+    def near(
+        self, vector: FloatArray, namespace: str, now: float, threshold: float = NEAR_DUPLICATE, limit: int = 10
+    ) -> Sequence[Near]:
+        """Cosine and id of up to `limit` memories of the namespace whose cosine with `vector` reaches the threshold,
+        most similar first, as of the last `current()`. The lock is held."""
+        if self._pushing is not None and namespace in self._pushing.large():
+            return self._pushing.near(vector, namespace, self._embedder().fingerprint, now, threshold, limit)
+        assert self._replica is not None
+        return self._replica.near(vector, namespace, now, threshold, limit)
 
     def _identity(self) -> Identity:
         embedder = self._embedder()

@@ -30,6 +30,7 @@ from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
+from ruvllm_mcp.memory.pushdown import Sight
 from ruvllm_mcp.memory.searching import Collection, Found, Ranked, rank
 from ruvllm_mcp.memory.store import NO_LIMITS, Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
@@ -119,22 +120,16 @@ class Memory:
         taught = teacher.taught(asked, spaces, tokens) if teacher is not None and mode == "hybrid" else {}
         weights = teacher.weights(asked) if teacher is not None and mode == "hybrid" else {}
         now = time.time()
-        with self._live.lock:
-            replica = self._live.current()
-            scope = replica.scope(spaces, now)
-            marks, kept = scope.keep.rows, scope.kept
-            if keep is not None:
-                marks = replica.matching(keep, self._store) & marks
-            if least:
-                marks = (replica.rows("trust") >= least) & marks
-            if keep is not None or least:
-                kept = int(np.count_nonzero(marks))
-            fingerprint = self.embedder.fingerprint
-            confirmed = None if teacher is None else teacher.confirmed
-            collection = Collection(
-                replica, self._store, fingerprint, question, scope, marks, kept, taught, now, confirmed
-            )
-            ranked = rank(question, collection, k, mode, weights, self.fusion)
+        confirmed = None if teacher is None else teacher.confirmed
+        sight = Sight(spaces, keep, least, taught, now, confirmed)
+        pushed = self._live.pushed_down(spaces)
+        fingerprint = self.embedder.fingerprint
+        if pushed is not None:
+            ranked = rank(question, pushed.collection(question, sight, fingerprint), k, mode, weights, self.fusion)
+        else:
+            with self._live.lock:
+                seen = Collection(self._live.current(), self._store, fingerprint, question, sight)
+                ranked = rank(question, seen, k, mode, weights, self.fusion)
         hits = self._hits(ranked, k)
         self._access.note([hit.id for hit in hits], now)
         return Found(hits, asked, ranked, tokens)
@@ -305,7 +300,8 @@ class Memory:
         if vector is None:
             return ()
         with self._live.lock:
-            near = self._live.current().near(vector, record.namespace, time.time(), threshold, limit=100)
+            self._live.current()
+            near = self._live.near(vector, record.namespace, time.time(), threshold, limit=100)
         return [memory_id for _, memory_id in near]
 
     def records(self, namespaces: Sequence[str] | None = None) -> Iterator[MemoryRecord]:

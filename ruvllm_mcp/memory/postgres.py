@@ -21,10 +21,15 @@ from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import postgres_spaces as spaces
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
+from ruvllm_mcp.memory.candidates import Question
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.postgres_connection import Address, Connections
+from ruvllm_mcp.memory.postgres_large import Grower
 from ruvllm_mcp.memory.postgres_rows import embedder_id, give, insert, locked, one, publish, write_embeddings
+from ruvllm_mcp.memory.postgres_search import LargeCollection, nearest
+from ruvllm_mcp.memory.postgres_statistics import Statistics, sampled
 from ruvllm_mcp.memory.postgres_values import read_packed, read_vector, sent_terms
+from ruvllm_mcp.memory.pushdown import Near, Sight
 from ruvllm_mcp.memory.store import NO_LIMITS, Change, Changes, Draft, Embedding, Limits, Text
 from ruvllm_mcp.types import TRUST_LEVELS, Link, MemoryRecord, NamespaceInfo
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 BATCH = 5_000
 SAMPLE = 1_000
+STATISTICS_SECONDS = 600.0
 _RECORD = """SELECT m.id, m.content, m.metadata, n.name, m.kind, m.importance, m.source, m.client, m.trust,
     m.created_at, m.updated_at, m.expires_at, a.accessed_at, coalesce(a.count, 0)
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id LEFT JOIN access a ON a.memory_id = m.id"""
@@ -58,10 +64,44 @@ class PostgresStore:
     def __init__(self, address: Address, limits: Limits = NO_LIMITS) -> None:
         self.connections = Connections(address)
         self._limits = limits
+        self._grower = Grower(self.connections)
+        self._large: frozenset[str] = frozenset()
+        self._statistics: dict[tuple[tuple[int, ...], int], tuple[float, Statistics]] = {}
 
     def sequence(self) -> int:
+        query = """SELECT value, ARRAY(SELECT name FROM namespaces WHERE is_large) FROM counters
+            WHERE name = 'changes'"""
         with self.connections.read() as connection:
-            return _sequence(connection)
+            seq, large = connection.execute(query).fetchall()[0]
+        self._large = frozenset(large)
+        return int(seq)
+
+    def large(self) -> frozenset[str]:
+        return self._large
+
+    def collection(self, question: Question, sight: Sight, embedder: str) -> LargeCollection:
+        with self.connections.read() as connection:
+            query = "SELECT id FROM namespaces WHERE memories > 0 AND (%s::text[] IS NULL OR name = ANY(%s::text[]))"
+            names = None if sight.namespaces is None else list(sight.namespaces)
+            spaces = tuple(row[0] for row in connection.execute(query, (names, names)))
+            number = embedder_id(connection, embedder)
+            made, statistics = self._statistics.get((spaces, number), (0.0, None))
+            if statistics is None or made < sight.now - STATISTICS_SECONDS:
+                statistics = sampled(connection, spaces, number)
+                self._statistics[spaces, number] = sight.now, statistics
+        return LargeCollection(self.connections, spaces, number, statistics, question, sight)
+
+    def near(
+        self, vector: FloatArray, namespace: str, embedder: str, now: float, threshold: float, limit: int
+    ) -> list[Near]:
+        where = "(m.expires_at IS NULL OR m.expires_at > %s)"
+        with self.connections.read() as connection:
+            row = connection.execute("SELECT id FROM namespaces WHERE name = %s", (namespace,)).fetchone()
+            number = embedder_id(connection, embedder)
+            beside = [] if row is None else nearest(connection, row[0], number, vector, limit, where, [now])
+        others = self.vectors([item for _, item in beside], embedder)
+        found = [(float(other @ vector), item) for item, other in others.items()]
+        return sorted(pair for pair in found if pair[0] >= threshold)[::-1]
 
     def identity(self) -> str:
         with self.connections.read() as connection:
@@ -69,7 +109,7 @@ class PostgresStore:
 
     def changes(self, since: int, embedder: str) -> Iterator[Changes]:
         with self.connections.view() as connection:
-            seq = _sequence(connection)
+            seq = int(one(connection, "SELECT value FROM counters WHERE name = 'changes'"))
             with connection.cursor("changes") as rows:
                 rows.itersize = BATCH
                 rows.execute(_CHANGE, (embedder_id(connection, embedder), since), binary=True)
@@ -80,7 +120,9 @@ class PostgresStore:
             yield Changes(seq, (), [row[0] for row in gone])
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
-        return self.connections.write(lambda connection: insert(connection, drafts, embedder, now, self._limits))
+        written = self.connections.write(lambda connection: insert(connection, drafts, embedder, now, self._limits))
+        self._grower.wrote(len(drafts))
+        return written
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
         query = """SELECT m.content_hash FROM memories m JOIN namespaces n ON n.id = m.namespace_id
@@ -217,7 +259,8 @@ class PostgresStore:
 
     def matching(self, keep: Filter, ids: Sequence[int] | None = None) -> list[int]:
         likely, needles = _likely(keep)
-        query = f"SELECT m.id, m.metadata FROM memories m WHERE (%s::bigint[] IS NULL OR m.id = ANY(%s)) {likely}"
+        query = f"""SELECT m.id, m.metadata FROM memories m JOIN namespaces n ON n.id = m.namespace_id
+            WHERE NOT n.is_large AND (%s::bigint[] IS NULL OR m.id = ANY(%s)) {likely}"""
         wanted = None if ids is None else list(ids)
         with self.connections.view() as connection, connection.cursor("matching") as rows:
             rows.itersize = BATCH
@@ -295,11 +338,8 @@ class PostgresStore:
         }
 
     def close(self) -> None:
+        self._grower.close()
         self.connections.close()
-
-
-def _sequence(connection: Session) -> int:
-    return int(one(connection, "SELECT value FROM counters WHERE name = 'changes'"))
 
 
 def _change(row: Sequence[Any]) -> Change:

@@ -33,7 +33,7 @@ _SAME: Mapping[str, str] = {  # tables whose columns are the same on both sides
     "links": "a, b, kind, weight",
     "access": "memory_id, count, accessed_at",
     "trajectories": """request_id, at, client, namespaces, query, fingerprint, vector, part_names, ids, parts, shown,
-        version""",
+        version, tokens""",
     "feedback": """seq, request_id, at, client, rating, relevant, irrelevant, correction, correction_id, task_success,
         question, voted, votes, counts, shown, "right", step_names, step""",
     "versions": "id, created_at, kind, label, parent, status, metrics, fingerprint, blob",

@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -175,6 +175,10 @@ class Connections:
         with translated(self.address):
             self._refuse_if_closed()
             return self._set_up(self._connect(patience=0.0))
+
+    def translating(self) -> AbstractContextManager[None]:
+        """PostgreSQL's errors inside become the StoreError family."""
+        return translated(self.address)
 
     def close(self) -> None:
         """Closes what is not in use now; the rest when handed back."""

@@ -27,6 +27,16 @@ OLDEST_SERVER = 14
 OLDEST_PGVECTOR = (0, 8)
 
 
+def session(row: str) -> str:
+    """What names the session that a memory is a part of, NULL for most."""
+    return f"({row}.metadata::jsonb ->> 'session')"
+
+
+def chain(row: str) -> str:
+    """A number for what a memory is a successive part of: its source and session."""
+    return f"hashtextextended({row}.source || chr(31) || {session(row)}, 0)"
+
+
 def first_schema(connection: Session) -> None:
     """Memories, their embeddings, links, the feed, and all that learning keeps."""
     for statement in (
@@ -46,6 +56,7 @@ def first_schema(connection: Session) -> None:
             max_memories bigint,
             max_bytes bigint,
             token_bits boolean NOT NULL DEFAULT true)""",
+        "CREATE INDEX large_namespaces ON namespaces (name) WHERE is_large",
         """CREATE TABLE embedders (
             id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             fingerprint text NOT NULL UNIQUE)""",
@@ -68,6 +79,8 @@ def first_schema(connection: Session) -> None:
             term_counts bytea NOT NULL,
             UNIQUE (namespace_id, content_hash))""",
         "CREATE INDEX memories_by_analysis ON memories (analysis)",
+        f"""CREATE INDEX memories_by_chain ON memories (namespace_id, {chain("memories")}, id)
+            WHERE {session("memories")} IS NOT NULL""",
         """CREATE TABLE embeddings (
             memory_id bigint NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
             embedder_id integer NOT NULL REFERENCES embedders (id),
@@ -138,7 +151,7 @@ def first_schema(connection: Session) -> None:
             blob bytea NOT NULL)""",
         "CREATE TABLE learning_state (name text PRIMARY KEY, value text)",
     ):
-        connection.execute(statement)
+        connection.execute(statement.encode())
 
 
 def question_tokens(connection: Session) -> None:

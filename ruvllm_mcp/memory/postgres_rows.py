@@ -140,8 +140,10 @@ def publish(
     query = "UPDATE counters SET value = value + %s WHERE name = 'changes' RETURNING value"
     last = int(one(connection, query, (len(ids),)))
     connection.execute(
-        """INSERT INTO feed SELECT t.id, %s + t.place, m.id IS NULL
+        """INSERT INTO feed SELECT t.id, %s + t.place, m.id IS NULL OR n.is_large
         FROM unnest(%s::bigint[]) WITH ORDINALITY AS t (id, place) LEFT JOIN memories m ON m.id = t.id
+        LEFT JOIN namespaces n ON n.id = m.namespace_id
+        WHERE NOT n.is_large OR EXISTS (SELECT FROM feed f WHERE f.memory_id = t.id)
         ON CONFLICT (memory_id) DO UPDATE SET seq = excluded.seq, is_gone = excluded.is_gone""",
         (last - len(ids), list(ids)),
     )

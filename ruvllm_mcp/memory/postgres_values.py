@@ -6,9 +6,11 @@ names, only equality counts). Both are read by `vector_send` and `array_send`, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
@@ -83,6 +85,15 @@ def read_terms(sent: bytes) -> TermArray:
 def read_packed(sent: bytes, counts: bytes) -> bytes:
     """What `lexical.pack` made."""
     return read_terms(sent).tobytes() + counts
+
+
+def read_occurrences(rows: Sequence[tuple[bytes, bytes]]) -> tuple[npt.NDArray[np.int64], TermArray, CountArray]:
+    """The terms of many memories, given as sent: of each occurrence the memory's place in `rows`, the term, and how
+    often."""
+    sizes = [len(counts) // 2 for _, counts in rows]
+    elements = np.frombuffer(b"".join(ids[20:] for ids, counts in rows if counts), _ELEMENT)
+    times = np.frombuffer(b"".join(counts for _, counts in rows), np.uint16)
+    return np.repeat(np.arange(len(rows)), sizes), elements["value"].astype(np.uint32), times
 
 
 def read_counts(counts: bytes) -> CountArray:

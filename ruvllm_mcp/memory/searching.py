@@ -7,7 +7,7 @@ The index scores in int8; what is ranked or reported as a cosine is computed ane
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question
-from ruvllm_mcp.memory.codes import KeepArray, Query, blur
-from ruvllm_mcp.memory.columns import Scope
+from ruvllm_mcp.memory.codes import Query, blur
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.late import TokenSigns
+from ruvllm_mcp.memory.pushdown import Collected, Sight
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -52,34 +52,26 @@ class Found:
 
 
 class Collection:
-    """The `Evidence` of one search: a replica seen through a scope. Used while the replica's lock is held.
+    """What one search may rank: a replica seen through a `Sight`. Used while the replica's lock is held."""
 
-    `spaces` is what the namespaces hold; `keep` (n,) marks the `kept` of them that also pass the filter.
-    """
-
-    def __init__(
-        self,
-        replica: Replica,
-        store: Store,
-        fingerprint: str,
-        question: Question,
-        spaces: Scope,
-        keep: KeepArray,
-        kept: int,
-        taught: Mapping[int, float],
-        now: float,
-        confirmed: Callable[[Sequence[int]], FloatArray] | None = None,
-    ) -> None:
+    def __init__(self, replica: Replica, store: Store, fingerprint: str, question: Question, sight: Sight) -> None:
         self._replica, self._store, self._fingerprint = replica, store, fingerprint
-        self._question, self._keep, self._kept, self._taught, self._now = question, keep, kept, taught, now
-        self._confirmed = confirmed
+        self._question, self._taught, self._now = question, sight.taught, sight.now
+        self._confirmed = sight.confirmed
+        scope = replica.scope(sight.namespaces, sight.now)
+        self._keep, self._kept = scope.keep.rows, scope.kept
+        if sight.keep is not None:
+            self._keep = replica.matching(sight.keep, store) & self._keep
+        if sight.least:
+            self._keep = (replica.rows("trust") >= sight.least) & self._keep
+        if sight.keep is not None or sight.least:
+            self._kept = int(np.count_nonzero(self._keep))
         self._query = Query(question.vector)
         self._asked = replica.postings.ask(
-            question.terms, replica.rows("lengths"), spaces.keep.rows, spaces.kept, spaces.mean_length
+            question.terms, replica.rows("lengths"), scope.keep.rows, scope.kept, scope.mean_length
         )
 
     def best(self, count: int, mode: SearchMode) -> IntArray:
-        """Ids of the candidates: the best by each list that `mode` uses, and what was taught."""
         lists: list[npt.NDArray[np.integer]] = []
         if mode != "lexical":
             rows = self._replica.vectors.best(self._query, self._keep, self._kept, count)[0]
@@ -138,14 +130,13 @@ class Collection:
         return self._replica.frequency_of(token_ids)
 
     def cosines(self, ids: Sequence[int]) -> Mapping[int, float]:
-        """Exact cosines of those that are embedded."""
         found = self._store.vectors(ids, self._fingerprint)
         return {memory_id: float(vector @ self._question.vector) for memory_id, vector in found.items()}
 
 
 def rank(
     question: Question,
-    collection: Collection,
+    collection: Collected,
     k: int,
     mode: SearchMode,
     weights: Mapping[str, float],
@@ -179,7 +170,7 @@ def _ordered(candidates: Candidates, scores: FloatArray, parts: Mapping[str, Flo
     return Ranked(candidates.ids[order], scores[order], candidates.dense[order], shares)
 
 
-def _exact(ranked: Ranked, collection: Collection, count: int) -> Ranked:
+def _exact(ranked: Ranked, collection: Collected, count: int) -> Ranked:
     """The same with exact cosines for the first `count`."""
     exact = collection.cosines(ranked.ids[:count].tolist())
     similarity = ranked.similarity.copy()

@@ -182,7 +182,7 @@ class Store(Protocol):
         ...
 
     def matching(self, keep: Filter, ids: Sequence[int] | None = None) -> list[int]:
-        """Which memories (of `ids`, None: of all) have metadata that passes `keep`."""
+        """Which memories (of `ids`, None: of all that are in the feed) have metadata that passes `keep`."""
         ...
 
     def touch(self, counts: Mapping[int, tuple[int, float]]) -> None:
