@@ -39,8 +39,8 @@ class FusionWeights:
     two_after: float = 0.3
     near: float = 0.3
     linked: float = 0.5
-    taught: float = 12.0
-    confirmed: float = 2.0
+    taught: float = 20.0
+    confirmed: float = 4.0
     importance: float = 0.2
     recency: float = 0.1
 

@@ -277,7 +277,7 @@ def test_a_teacher_moves_the_ranking(memory: Memory, embedder: WordEmbedder) -> 
     assert found.query_vector == pytest.approx(embedder.encode(["retry the upload"]).vectors[0])
     taught = memory.search("retry the upload", teacher=teacher)
     assert [hit.id for hit in taught.hits if hit.explain["taught"] > 0] == [ids[2]]
-    assert [hit.id for hit in taught.hits if hit.explain["confirmed"] == pytest.approx(1.0)] == [ids[2]]
+    assert [hit.id for hit in taught.hits if hit.explain["confirmed"] == pytest.approx(2.0)] == [ids[2]]
     untaught = memory.search("retry the upload")
     assert [hit.id for hit in untaught.hits].index(ids[2]) > [hit.id for hit in taught.hits].index(ids[2])
 
