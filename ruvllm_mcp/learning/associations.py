@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,11 +72,15 @@ class Lesson:
 
 @dataclass
 class _Question:
-    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote."""
+    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote. `good`,
+    `bad`: what these come to, for and against, as long as the credits' epoch is `epoch`."""
 
     number: int
     tokens: TokenSigns | None = None
     votes: dict[int, dict[str, float]] = field(default_factory=dict)
+    good: dict[int, float] = field(default_factory=dict)
+    bad: dict[int, float] = field(default_factory=dict)
+    epoch: int = -1
 
 
 class Associations:
@@ -132,20 +136,15 @@ class Associations:
         for slot, knot, share, is_same in similar:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
-            for memory, vote in self._settled(slot):
-                if vote > 0 or memory in votes:
-                    row = 0 if vote > 0 else 2
-                    for at, part in ((knot, 1 - share), (knot + 1, share)):
-                        counts[row][at] += part
-                        if memory in right:
-                            counts[row + 1][at] += part
-                if vote > 0 and memory in seen:
-                    lent.add(memory)
-                    others = {
-                        name: said for name, said in self._questions[slot].votes[memory].items() if name != client
-                    }
-                    if others and self._credits.settled(others) > 0:
-                        lent_by_others.add(memory)
+            question = self._settled(slot)
+            for row, spoken in ((0, question.good.keys()), (2, question.bad.keys() & votes.keys())):
+                hits = len(right & spoken)
+                for at, part in ((knot, 1 - share), (knot + 1, share)):
+                    counts[row][at] += part * len(spoken)
+                    counts[row + 1][at] += part * hits
+            here = question.good.keys() & seen
+            lent |= here
+            lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
         lent = lent_by_others or lent
         found = len(right & seen)
         expected = len(lent) * found / len(seen) if seen else 0.0
@@ -170,6 +169,7 @@ class Associations:
         """
         slot = self._slots.get(number if same is None else same)
         question = self._questions[self._slot_for(number, vector, tokens) if slot is None else slot]
+        question.epoch = -1
         for memory, vote in votes.items():
             by_client = question.votes.setdefault(memory, {})
             earlier = by_client.get(client, 0.0)
@@ -197,11 +197,11 @@ class Associations:
             if is_same:  # the very question that was rated: no matter what carries over to others
                 chance = float(_PRIOR[-1])
             penalty = penalties[knot] * (1 - share) + penalties[knot + 1] * share
-            for memory, vote in self._settled(slot):
-                if vote > 0:
-                    best[memory] = max(best.get(memory, 0.0), chance * vote)
-                else:
-                    worst[memory] = min(worst.get(memory, 0.0), -penalty * vote)
+            question = self._settled(slot)
+            for memory, vote in question.good.items():
+                best[memory] = max(best.get(memory, 0.0), chance * vote)
+            for memory, vote in question.bad.items():
+                worst[memory] = min(worst.get(memory, 0.0), -penalty * vote)
         found = {}
         for memory in best.keys() | worst.keys():
             against = _PENALTY_SHARE * worst.get(memory, 0.0) / _FULL_EVIDENCE
@@ -235,10 +235,19 @@ class Associations:
             if not clients:
                 del self._confirmed[memory]
 
-    def _settled(self, slot: int) -> Iterator[tuple[int, float]]:
-        """Memory ids of a question and what the clients' votes on them come to."""
-        for memory, by_client in self._questions[slot].votes.items():
-            yield memory, self._credits.settled(by_client)
+    def _settled(self, slot: int) -> _Question:
+        """A question with what the clients' votes on it come to."""
+        question = self._questions[slot]
+        if question.epoch != self._credits.epoch:
+            come_to = {memory: self._credits.settled(by_client) for memory, by_client in question.votes.items()}
+            question.good = {memory: vote for memory, vote in come_to.items() if vote > 0}
+            question.bad = {memory: vote for memory, vote in come_to.items() if vote <= 0}
+            question.epoch = self._credits.epoch
+        return question
+
+    def _is_lent_by_others(self, question: _Question, memory: int, client: str) -> bool:
+        others = {name: vote for name, vote in question.votes[memory].items() if name != client}
+        return bool(others) and self._credits.settled(others) > 0
 
     def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[tuple[int, int, float, bool]]:
         """Of the nearest questions by cosine, nearest first, those alike enough to lend: slot, the knot at or below

@@ -65,9 +65,10 @@ class Credit:
 
 
 class Credits:
-    """The records of all clients. Not thread-safe."""
+    """The records of all clients. Not thread-safe. `epoch` changes whenever votes may come to something else."""
 
     def __init__(self) -> None:
+        self.epoch = 0
         self._clients: dict[str, Credit] = {}
         self._heard: dict[str, int] = {}
         self._newcomers = Credit()
@@ -77,17 +78,22 @@ class Credits:
 
     def count(self, client: str, votes: Iterable[float]) -> None:
         """Note whether a feedback praises anything or only blames."""
+        before = self._blame_share(client)
         counted = self._praised if any(vote > 0 for vote in votes) else self._blamed
         counted[client] = counted.get(client, 0) + 1
+        self.epoch += self._blame_share(client) != before
 
     def hear(self, client: str, witness: Witness) -> None:
         """Take one feedback of a client into account."""
+        before = self.share(client), self._newcomers.agreement_share, self.is_established(client)
         self._clients.setdefault(client, Credit()).hear(witness)
         self._heard[client] = self._heard.get(client, 0) + 1
         if not self.is_established(client):
             self._newcomers.hear(witness)
             self._shares.clear()
         self._shares.pop(client, None)
+        after = self.share(client), self._newcomers.agreement_share, self.is_established(client)
+        self.epoch += after != before
 
     def is_established(self, client: str) -> bool:
         """Whether the client has said enough to be judged by its own record."""
@@ -118,10 +124,11 @@ class Credits:
         return total / max(1.0, weight)
 
     def _weighed(self, client: str, vote: float) -> float:
-        if vote >= 0:
-            return vote * self.share(client)
+        return vote * self.share(client) * (1.0 if vote >= 0 else self._blame_share(client))
+
+    def _blame_share(self, client: str) -> float:
         fair = _BLAME_PER_PRAISE * (1 + self._praised.get(client, 0))
-        return vote * self.share(client) * min(1.0, fair / max(1, self._blamed.get(client, 0)))
+        return min(1.0, fair / max(1, self._blamed.get(client, 0)))
 
 
 def agreement(untrained: Sequence[float], right: Sequence[bool]) -> float | None:
