@@ -204,12 +204,15 @@ class Memory:
         return record
 
     def vectors(self, ids: IntArray) -> FloatArray:
-        """The unit vectors of memories, float32 (n, d); zeros for those without one."""
-        found = self._store.vectors(ids.tolist(), self.embedder.fingerprint)
-        table = np.zeros((len(ids), self.embedder.dim), np.float32)
-        for row, memory_id in enumerate(ids.tolist()):
-            if memory_id in found:
-                table[row] = found[memory_id]
+        """The unit vectors of memories, float32 (n, d), as the index keeps them; zeros for those without one."""
+        with self._live.lock:
+            replica = self._live.current()
+            table = np.zeros((len(ids), self.embedder.dim), np.float32)
+            rows = replica.find(ids.tolist())
+            known = np.isin(ids, replica.rows("ids")[rows])
+            table[known] = replica.vectors.rows(rows)
+        for memory_id, vector in self._store.vectors(ids[~known].tolist(), self.embedder.fingerprint).items():
+            table[ids == memory_id] = vector
         return table
 
     def existing(self, ids: Sequence[int]) -> set[int]:
