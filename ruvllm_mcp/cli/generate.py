@@ -31,7 +31,7 @@ def writing_options(command: F) -> F:
     """The options of every command that writes; they arrive as keywords that `config_from` takes, and `model`."""
     for option in reversed(
         (
-            click.option("--model", metavar="NAME", help="GGUF file, model folder, extractive or echo."),
+            click.option("--model", metavar="NAME", help="A model's name or path, extractive or echo."),
             click.option("--max-tokens", type=int, default=512, show_default=True, help="How long it may get."),
             click.option("--temperature", type=float, help="0 always takes the likeliest word; 0.7 unless given."),
             click.option("--top-k", type=int, help="Choose among so many tokens; 0: all. 40 unless given."),

@@ -148,10 +148,10 @@ def show(session: Session, path: Path) -> None:
 def _told(found: Description) -> dict[str, Any]:
     total = max(found.parameters, 1)
     shares = ", ".join(f"{kind} {100 * count / total:.3g} %" for kind, count in found.types.items())
-    running = kv = None
-    if found.kv_bytes_per_token and found.context:
-        running = f"{output.size(found.weight_bytes)} of weights, shared between processes"
-        kv = f"{output.size(1000 * found.kv_bytes_per_token)} for 1,000 tokens of context"
+    memory = None
+    if found.kv_bytes_per_token:
+        context = output.size(1000 * found.kv_bytes_per_token)
+        memory = f"{output.size(found.weight_bytes)}, shared between processes, and {context} for 1,000 tokens"
     size = f"{found.layers} layers of {found.width}, {found.heads} heads, {found.kv_heads} of keys and values"
     return {
         "path": found.path,
@@ -164,7 +164,6 @@ def _told(found: Description) -> dict[str, Any]:
         "context": f"{found.context:,} tokens" if found.context else None,
         "tokenizer": found.tokenizer or "none",
         "chat template": "yes" if found.has_chat_template else "no",
-        "memory": running,
-        "and": kv,
+        "memory": memory,
         "cannot be run": found.problem,
     }

@@ -118,7 +118,7 @@ def from_gguf(file: GgufFile, context: int | None = None) -> Architecture:
 def from_config(config: Mapping[str, Any], context: int | None = None) -> Architecture:
     """The architecture of a `config.json`, written by transformers 4 or 5. Raises ModelError as `from_gguf` does."""
     kind = config.get("model_type")
-    if kind not in HF_NAMES:
+    if not isinstance(kind, str) or kind not in HF_NAMES:
         raise ModelError(f"Model type {kind!r} is not supported.", f"Supported are {', '.join(HF_NAMES)}.")
     if config.get("quantization_config") is not None:
         raise ModelError("The weights are quantised in a way of their own.", "Use the folder of the unquantised model.")

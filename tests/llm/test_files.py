@@ -130,7 +130,8 @@ def test_a_gguf_file_that_is_not_what_it_says_is_refused(tmp_path: Path, changes
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "gpt2"}, "'gpt2' is not supported"),
+        ({"model_type": "gpt2"}, "'gpt2' is not supported"),
+        ({"model_type": ["llama"]}, "not supported"),
         ({"hidden_act": "gelu"}, "'gelu' is not supported"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
         ({"hidden_size": "64"}, "'hidden_size' is '64'"),
