@@ -66,7 +66,7 @@ def from_gguf(metadata: Mapping[str, Any]) -> Vocabulary:
     values = _Metadata(metadata)
     tokens = values.strings("tokens")
     kinds = values.numbers("token_type", len(tokens))
-    family = metadata.get("tokenizer.ggml.model")
+    family = str(metadata.get("tokenizer.ggml.model"))
     if family == "gpt2":
         engine, adds_bos = _byte_level(values, tokens), CUTS[values.cut].adds_bos
     elif family == "llama":
@@ -76,12 +76,9 @@ def from_gguf(metadata: Mapping[str, Any]) -> Vocabulary:
             f"The tokenizer of this file is of the kind {family!r}.",
             "Kinds that can be used: gpt2 (BPE) and llama (SPM).",
         )
-    marked = np.flatnonzero((kinds == CONTROL) | (kinds == USER_DEFINED)).tolist()
-    added = {i: tokens[i] for i in marked if tokens[i]}
-    controls = {text: i for i, text in added.items() if kinds[i] == CONTROL or text in ENDINGS}
-    if kinds[0] == UNKNOWN and family == "llama":
-        controls[tokens[0]] = 0
-        added[0] = tokens[0]
+    marked = [CONTROL, USER_DEFINED, *([UNKNOWN] if family == "llama" else [])]
+    added = {i: tokens[i] for i in np.flatnonzero(np.isin(kinds, marked)).tolist() if tokens[i]}
+    controls = {text: i for i, text in added.items() if kinds[i] != USER_DEFINED or text in ENDINGS}
     name = str(metadata.get("general.name", "")).lower()
     _add(engine, added, controls, eats_space=family == "llama" and ("phi-3" in name or "phi3" in name))
     bos, eos = values.token("bos_token_id", len(tokens)), values.token("eos_token_id", len(tokens))
@@ -109,8 +106,9 @@ def from_folder(folder: Path) -> Vocabulary:
     config = (
         read_json(folder / "tokenizer_config.json", MAX_CONFIG) if (folder / "tokenizer_config.json").exists() else {}
     )
-    for token in description.get("added_tokens", ()):
-        if token.get("special"):
+    listed = description.get("added_tokens")
+    for token in listed if isinstance(listed, list) else ():
+        if isinstance(token, dict) and token.get("special"):
             token["normalized"] = False  # or a guarded one would be found again once the guard is taken out
     try:
         engine = Engine.from_str(json.dumps(description))
@@ -119,7 +117,7 @@ def from_folder(folder: Path) -> Vocabulary:
     engine.no_padding()
     engine.no_truncation()
     _guard(engine)
-    added = {i: token.content for i, token in engine.get_added_tokens_decoder().items()}
+    added = {i: token.content for i, token in engine.get_added_tokens_decoder().items() if token.content}
     special = {i for i, token in engine.get_added_tokens_decoder().items() if token.special}
     controls = {text: i for i, text in added.items() if i in special or text in ENDINGS}
     begin, end = _around(engine)
@@ -156,12 +154,12 @@ class _Metadata:
     @property
     def cut(self) -> str:
         name = self.get("pre")
-        if name not in CUTS:
+        if not isinstance(name, str) or name not in CUTS:
             raise ModelError(
                 f"The file names the pre-tokenizer {name!r}, which is not known here.",
                 f"Known: {', '.join(CUTS)}. Another would give slightly wrong tokens.",
             )
-        return str(name)
+        return name
 
     def strings(self, name: str) -> Sequence[str]:
         found = self.get(name)
@@ -177,7 +175,9 @@ class _Metadata:
 
     def flag(self, name: str, default: bool) -> bool:
         found = self.get(name)
-        return default if found is None else bool(found)
+        if found is not None and not isinstance(found, bool):
+            raise ModelError(f"tokenizer.ggml.{name} is {found!r}.", "Use a complete model file.")
+        return default if found is None else found
 
     def token(self, name: str, size: int) -> int | None:
         found = self.get(name)

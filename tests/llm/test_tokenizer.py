@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer as Engine
 from tokenizers import processors
 
@@ -198,11 +200,41 @@ def test_texts_that_cannot_be_read_are_refused() -> None:
         ours("spm").encode("a" * 8_000_001)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"model": {"type": "BPE"}}', '{"version": "1.0"}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"added_tokens": [3], "model": 1}', "{", '{"model": {"type": "BPE"}}', '{"version": "1.0"}']
+)
 def test_a_broken_tokenizer_json_is_a_named_error(content: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         Tokenizer.from_folder(tmp_path)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 10**9),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.text(max_size=4), max_size=6),
+    st.lists(st.integers(-9, 9), max_size=6).map(lambda items: np.array(items, np.int32)),
+    st.lists(st.floats(width=32), max_size=6).map(lambda items: np.array(items, np.float32)),
+)
+
+
+@pytest.mark.parametrize("make", ["gpt-2", "spm"])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_a_file_says_of_its_tokenizer_ends_in_a_tokenizer_or_a_named_error(
+    make: str, data: st.DataObject
+) -> None:
+    metadata = dict(made(make).metadata)
+    for _ in range(data.draw(st.integers(1, 3))):
+        metadata[data.draw(st.sampled_from(sorted(metadata)))] = data.draw(VALUES)
+    try:
+        tokenizer = Tokenizer.from_gguf(metadata)
+    except ModelError:
+        return
+    tokenizer.decode(tokenizer.encode(tokenizer.plain("a <s>b 今天")))
 
 
 def test_the_metadata_may_come_from_a_file(tmp_path: Path) -> None:
