@@ -160,15 +160,16 @@ INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, con
     END_ROWS;
 }
 
-/* The 8 scales, then the 8 minima, of a Q4_K block as int16. */
+/* The 8 scales, then the 8 minima, of a Q4_K block as int16: four of each are the low 6 bits of a byte, the others a half of
+ * a byte and two bits that those left over. `packed` is read four bytes too far, which are the block's own. */
 INLINE W q4_k_scales(const uint8_t *packed) {
-    uint32_t part[3], wide[4];
-    memcpy(part, packed, sizeof part);
-    wide[0] = part[0] & 0x3f3f3f3f;
-    wide[1] = (part[2] & 0x0f0f0f0f) | (part[0] >> 6 & 0x03030303) << 4;
-    wide[2] = part[1] & 0x3f3f3f3f;
-    wide[3] = (part[2] >> 4 & 0x0f0f0f0f) | (part[1] >> 6 & 0x03030303) << 4;
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)wide));
+    const __m128i words = _mm_loadu_si128((const void *)packed);
+    const __m128i six = _mm_shuffle_epi32(words, 0x50), four = _mm_shuffle_epi32(words, 0xaa);
+    const __m128i low = _mm_and_si128(six, _mm_setr_epi32(0x3f3f3f3f, 0, 0x3f3f3f3f, 0));
+    const __m128i top = _mm_and_si128(_mm_srli_epi32(six, 2), _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
+    const __m128i shifted = _mm_srlv_epi32(four, _mm_setr_epi32(0, 0, 0, 4));
+    const __m128i rest = _mm_and_si128(shifted, _mm_setr_epi32(0, 0x0f0f0f0f, 0, 0x0f0f0f0f));
+    return _mm256_cvtepu8_epi16(_mm_or_si128(low, _mm_or_si128(top, rest)));
 }
 
 /* The int16 number i of each half in all of its int16. */
@@ -179,8 +180,8 @@ INLINE W w_spread_number(W numbers, int i) {
 INLINE void block_q4_k(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
                        const size_t tokens, __m256 *sums) {
     const W both = q4_k_scales(block + 4);
-    const W scales = _mm256_permute2x128_si256(both, both, 0), minima = _mm256_permute2x128_si256(both, both, 0x11);
-    const W each = _mm256_permutevar8x32_epi32(minima, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+    const W scales = _mm256_permute2x128_si256(both, both, 0);
+    const W each = _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)); /* minima by twos */
     const W twice = _mm256_shuffle_epi8(
         each, _mm256_setr_epi64x(0x0302030201000100, 0x0b0a0b0a09080908, 0x0302030201000100, 0x0b0a0b0a09080908));
     W dots[RV_LLM_TOGETHER];
@@ -197,7 +198,10 @@ INLINE void block_q4_k(const uint8_t *block, const rv_llm_activations *a, size_t
             dots[t] = _mm256_add_epi32(dots[t], dot_scaled(high, w_load(x + 32), high_by));
         }
     }
-    const __m256 d = _mm256_set1_ps(half(block)), least = _mm256_set1_ps(half(block + 2));
+    int32_t halves_of;
+    memcpy(&halves_of, block, sizeof halves_of);
+    const __m128 d_least = _mm_cvtph_ps(_mm_cvtsi32_si128(halves_of));
+    const __m256 d = _mm256_broadcastss_ps(d_least), least = _mm256_broadcastss_ps(_mm_movehdup_ps(d_least));
     for (size_t t = 0; t < tokens; t++) {
         const __m256 scale = _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]);
         const W of = _mm256_madd_epi16(twice, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
