@@ -111,6 +111,8 @@ def open_checkpoint(path: str | os.PathLike[str], context: int | None = None) ->
     except ModelError as error:
         told = error.message if str(place) in error.message else f"{place}: {error.message}"
         raise ModelError(told, error.hint) from None
+    except OSError as error:
+        raise ModelError(f"{place} cannot be read: {error.strerror}.", "Check the path.") from None
     return Checkpoint(place, source, architecture, weights, stored)
 
 

@@ -50,7 +50,7 @@ def add(home: Path, path: Path, name: str | None = None, *, copy: bool = False) 
 
     Raises ModelError where it cannot be run, InvalidInputError for a name that is no name or taken, StorageFullError.
     """
-    source = path.expanduser().resolve()
+    source = find(home, str(path)).resolve()
     open_checkpoint(source)
     chosen = name if name is not None else re.sub(r"[^A-Za-z0-9._-]+", "-", source.name.removesuffix(".gguf"))
     if not _NAME.fullmatch(chosen) or chosen in TAKEN:
@@ -90,8 +90,12 @@ def find(home: Path, name: str) -> Path:
             if not model.is_there:
                 raise ModelError(f"The files of {name!r} are gone: {model.path}.", f"`ruvllm models remove {name}`.")
             return model.path
-    path = Path(name).expanduser()
-    if not path.exists():
+    try:
+        path = Path(name).expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError):  # a name too long for a path, an unknown ~user
+        is_there = False
+    if not is_there:
         raise ModelError(f"There is no model {name!r}.", _known(home))
     return path
 
@@ -102,7 +106,7 @@ def _known(home: Path) -> str:
 
 
 def _registered(entry: Path) -> Registered:
-    path = entry.readlink() if entry.is_symlink() else entry
+    path = entry.parent / entry.readlink() if entry.is_symlink() else entry
     return Registered(entry.name, path, not entry.is_symlink(), path.exists())
 
 

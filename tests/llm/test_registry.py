@@ -8,6 +8,7 @@ import pytest
 
 from ruvllm_mcp.errors import InvalidInputError, ModelError, NotFoundError
 from ruvllm_mcp.llm import registry
+from ruvllm_mcp.llm.files import open_checkpoint
 from tests.llm.tiny import write_folder, write_gguf_model
 
 
@@ -73,3 +74,13 @@ def test_wrong_names_and_files_are_refused_and_leave_nothing(home: Path, tmp_pat
     assert [entry.name for entry in (home / "models").iterdir()] == ["m"]
     with pytest.raises(NotFoundError, match="Registered are m"):
         registry.remove(home, "../models/m")
+
+
+def test_what_is_no_path_is_no_model(home: Path) -> None:
+    for name in ("m" * 5000, "~nobody-of-that-name/m.gguf", "a\0b", ""):
+        with pytest.raises(ModelError, match=r"no model|no file|json"):
+            open_checkpoint(registry.find(home, name))
+        with pytest.raises(ModelError):
+            registry.add(home, Path(name))
+    with pytest.raises(ModelError, match="cannot be read"):
+        open_checkpoint("m" * 5000)
