@@ -56,6 +56,8 @@ class LiveReplica:
             upkeep.sweep(self._folder)
             upkeep.reanalyse(self._store)
             replica = self._replica = self._opened()
+            if self._pushing is not None:
+                self._pushing.watch(self._hear)
         if self._store.sequence() != replica.seq:
             self._follow(replica)
             if 0 < replica.unembedded <= EMBED_AT_ONCE and upkeep.reembed(self._store, self._embedder(), EMBED_AT_ONCE):
@@ -66,6 +68,12 @@ class LiveReplica:
             self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
             self._builder.start()
         return replica
+
+    def _hear(self) -> None:
+        """Takes in what another process wrote, before a search has to."""
+        with self.lock:
+            if not self._cancel[0]:
+                self.current()
 
     def pushed_down(self, namespaces: Sequence[str] | None) -> PushDown | None:
         """The store, where one of the namespaces (None: all) is too large for a replica: then it is to be asked."""

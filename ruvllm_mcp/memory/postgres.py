@@ -9,7 +9,7 @@ commit takes; whatever conflicts on the way is run again. New rows come by COPY,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from ruvllm_mcp.memory.candidates import Question
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.postgres_connection import Address, Connections
 from ruvllm_mcp.memory.postgres_large import Grower
+from ruvllm_mcp.memory.postgres_listen import Listener
 from ruvllm_mcp.memory.postgres_rows import embedder_id, give, insert, locked, one, publish, write_embeddings
 from ruvllm_mcp.memory.postgres_search import LargeCollection, nearest
 from ruvllm_mcp.memory.postgres_statistics import Statistics, sampled
@@ -64,6 +65,7 @@ class PostgresStore:
     def __init__(self, address: Address, limits: Limits = NO_LIMITS) -> None:
         self.connections = Connections(address)
         self._limits = limits
+        self._listener: Listener | None = None
         self._grower = Grower(self.connections)
         self._large: frozenset[str] = frozenset()
         self._statistics: dict[tuple[tuple[int, ...], int], tuple[float, Statistics]] = {}
@@ -75,6 +77,10 @@ class PostgresStore:
             seq, large = connection.execute(query).fetchall()[0]
         self._large = frozenset(large)
         return int(seq)
+
+    def watch(self, changed: Callable[[], object]) -> None:
+        if self._listener is None:
+            self._listener = Listener(self.connections, changed)
 
     def large(self) -> frozenset[str]:
         return self._large
@@ -339,6 +345,8 @@ class PostgresStore:
 
     def close(self) -> None:
         self._grower.close()
+        if self._listener is not None:
+            self._listener.close()
         self.connections.close()
 
 

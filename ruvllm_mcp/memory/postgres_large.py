@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LARGE_AT = 100_000  # memories: about where building a process's own copy takes longer than anybody waits
 LOOK_EVERY = 500  # memories written by this process
-M, EF_CONSTRUCTION = 16, 64
+M, EF_CONSTRUCTION = 16, 128
 MAINTENANCE_MEMORY = "512MB"
 
 

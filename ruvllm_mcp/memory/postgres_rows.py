@@ -147,6 +147,7 @@ def publish(
         ON CONFLICT (memory_id) DO UPDATE SET seq = excluded.seq, is_gone = excluded.is_gone""",
         (last - len(ids), list(ids)),
     )
+    connection.execute("SELECT pg_notify('ruvllm ' || current_schema(), '')")
     spaces.account(connection, held, spaces.weighed(connection, ids), limits)
 
 

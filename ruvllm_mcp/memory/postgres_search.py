@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ruvllm_mcp.memory.postgres_connection import Session
 
 FETCHED = 3_000  # memories that the lexical list looks at
+EF_SEARCH = 300
 SCANNED = 200_000  # tuples that one walk down the index may visit through a filter
 
 
@@ -49,7 +50,7 @@ def nearest(
         ORDER BY 1 LIMIT {count}""".encode()
     with connection.transaction():
         for setting, value in (
-            ("hnsw.ef_search", min(1_000, max(100, count))),
+            ("hnsw.ef_search", min(1_000, max(EF_SEARCH, 2 * count))),
             ("hnsw.iterative_scan", "strict_order"),
             ("hnsw.max_scan_tuples", SCANNED),
         ):

@@ -44,6 +44,10 @@ class Sight:
 class PushDown(Protocol):
     """A store that leaves large namespaces out of the feed and answers for them itself."""
 
+    def watch(self, changed: Callable[[], object]) -> None:
+        """Calls `changed`, in a thread of its own, soon after any process has written; until the store is closed."""
+        ...
+
     def large(self) -> frozenset[str]:
         """The namespaces left out, as of the last `sequence()`."""
         ...

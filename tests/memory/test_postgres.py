@@ -156,6 +156,24 @@ def test_one_machine_killed_mid_write_loses_nothing_acknowledged_and_stops_nobod
     process.stdout.close()
 
 
+def test_what_others_write_is_taken_in_before_the_next_search(
+    shared: Memory, postgres_store: str, tmp_path: Path, postgres: Postgres
+) -> None:
+    shared.search("anything")
+    other = opened(tmp_path / "other", postgres_store)
+    for text in ("heard of", "heard of after a restart"):
+        deadline = time.monotonic() + 20
+        held = shared._live._replica
+        assert held is not None
+        before = held.seq
+        while held.seq == before and time.monotonic() < deadline:  # nobody searches meanwhile
+            other.add([NewMemory(f"{text} {time.monotonic()}")])
+            time.sleep(0.1)
+        assert held.seq > before
+        postgres.restart()
+    other.close()
+
+
 def test_a_restarted_server_is_found_again(shared: Memory, postgres: Postgres) -> None:
     number = shared.add([NewMemory("before the restart")])[0]
     postgres.restart()
