@@ -232,9 +232,9 @@ class Replica:
         if len(self._sorted_ids):
             slot = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self._sorted_ids) - 1)
             rows = np.where(self._sorted_ids[slot] == wanted, self._sorted_rows[slot], -1)
-        if self._row_of:
-            recent = self._row_of
-            rows = np.array([recent.get(i, r) for i, r in zip(wanted.tolist(), rows.tolist(), strict=True)], np.int64)
+        if self._row_of:  # a memory that has a later row is dead at its earlier one
+            places = np.flatnonzero((rows < 0) | ~self.rows("alive")[rows])
+            rows[places] = [self._row_of.get(item, -1) for item in wanted[places].tolist()]
         rows = rows[rows >= 0]
         living: IntArray = rows[self.rows("alive")[rows]]
         return living
@@ -259,12 +259,16 @@ class Replica:
         """Token bits of those that have them, from the last some thousand asked for or else from `fetch`. They are
         kept by row: a changed memory has a new one."""
         rows = self.find(ids)
-        wanted = dict(zip(self.rows("ids")[rows].tolist(), rows.tolist(), strict=True))
-        missing = [memory_id for memory_id, row in wanted.items() if row not in self._token_bits]
-        fetched = fetch(missing) if missing else {}
-        found = {memory_id: self._token_bits[row] for memory_id, row in wanted.items() if row in self._token_bits}
-        for memory_id, bits in fetched.items():
-            found[memory_id] = self._token_bits[wanted[memory_id]] = bits
+        found: dict[int, bytes] = {}
+        missing: dict[int, int] = {}
+        for memory_id, row in zip(self.rows("ids")[rows].tolist(), rows.tolist(), strict=True):
+            bits = self._token_bits.get(row)
+            if bits is None:
+                missing[memory_id] = row
+            else:
+                found[memory_id] = bits
+        for memory_id, bits in (fetch(list(missing)) if missing else {}).items():
+            found[memory_id] = self._token_bits[missing[memory_id]] = bits
         while len(self._token_bits) > KNOWN_TOKENS:
             del self._token_bits[next(iter(self._token_bits))]
         return found
