@@ -1,7 +1,8 @@
 """Decoders beside `transformers` on PyTorch and beside llama.cpp: random small models of every architecture.
 
-Our caches hold keys and values as float16, so the judge's are rounded to float16 too. Where a sum in another order puts
-a key on the other side of a half step, later logits differ by that step: few may, and by no more.
+Our caches hold keys and values as float16 (as llama.cpp's do unless told otherwise, which is then off by as much), so
+the judge's are rounded to float16 too. Where a sum in another order puts a key on the other side of a half step, later
+logits differ by that step: few may, and by no more.
 """
 
 from __future__ import annotations
