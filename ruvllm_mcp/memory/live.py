@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 EMBED_AT_ONCE = 64  # within a search; more of them behind it
 SAVE_AT = 5_000
 DEAD_SHARE = 0.3
+DEAD_ROWS = 1_000
 RESETTLE_SECONDS = 86_400.0
 
 
@@ -64,6 +65,9 @@ class LiveReplica:
                 self._follow(replica)
         if replica.unembedded > EMBED_AT_ONCE:
             self._reembedding.start()
+        if len(replica) - replica.alive > max(DEAD_ROWS, replica.alive) and replica.alive < WORTH_A_GRAPH // 2:
+            replica = self._replica = self._empty(replica.dim)  # quick to read again; dead rows would only pile up
+            self._follow(replica)
         if self._is_build_due(replica) and (self._builder is None or not self._builder.is_alive()):
             self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
             self._builder.start()

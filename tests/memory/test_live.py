@@ -240,3 +240,18 @@ def test_remembered_tokens_are_those_of_the_text_as_it_is(filled: Memory, monkey
     remembered([record.id for record in filled.records()])
     with filled._live.lock:
         assert len(filled._live.current()._token_bits) == 50
+
+
+def test_dead_rows_of_a_small_store_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "DEAD_ROWS", 50)
+    embedder = WordEmbedder()
+    memory = Memory(tmp_path, lambda: embedder, namespace="here")
+    ids = memory.add([NewMemory(f"number {n}") for n in range(10)])
+    longest = 0
+    for n in range(200):
+        memory.update(ids[n % 10], content=f"number {n} anew")
+        assert [hit.content for hit in memory.search(f"number {n} anew", 1, mode="vector").hits] == [f"number {n} anew"]
+        longest = max(longest, len(memory._live.current()))
+    assert longest <= 10 + 50 + 2
+    assert {hit.id for hit in memory.search("number", 100).hits} == set(ids)
+    memory.close()
