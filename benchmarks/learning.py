@@ -18,6 +18,7 @@ import json
 import math
 import pickle
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -182,19 +183,25 @@ def interval(values: Sequence[float]) -> str:
 
 
 class Arm:
-    """One way of learning: which loops act."""
+    """One way of learning: which loops act; `adapters`: whether adapters may move the question."""
 
-    def __init__(self, name: str, *, taught: bool, instant: bool, learn: bool, deep: bool = False) -> None:
+    def __init__(
+        self, name: str, *, taught: bool, instant: bool, learn: bool, deep: bool = False, adapters: bool = True
+    ) -> None:
         self.name, self.taught, self.instant, self.learn, self.deep = name, taught, instant, learn, deep
+        self.adapters = adapters
 
     @contextmanager
     def on(self, sona: SonaEngine) -> Iterator[SonaEngine]:
         """The engine with the other parts silenced, for asking."""
         silenced: dict[str, Callable[..., object]] = {}
         if not self.taught:
-            silenced["taught"] = lambda _vector, _namespaces: {}
+            silenced["taught"] = lambda _vector, _namespaces, _tokens: {}
+            silenced["confirmed"] = lambda ids: np.zeros(len(ids), np.float32)
         if not self.instant and not self.learn:
-            silenced["adapt"], silenced["weights"] = lambda vector: vector, lambda _vector: {}
+            silenced["weights"] = lambda _vector: {}
+        if not self.adapters or "weights" in silenced:
+            silenced["adapt"] = lambda vector: vector
         for name, silent in silenced.items():
             setattr(sona, name, silent)
         try:
@@ -210,6 +217,7 @@ ARMS = (
     Arm("background", taught=False, instant=False, learn=True),
     Arm("associations + instant", taught=True, instant=True, learn=False),
     Arm("all", taught=True, instant=True, learn=True),
+    Arm("all without adapters", taught=True, instant=True, learn=True, adapters=False),
     Arm("all, then deep", taught=True, instant=True, learn=True, deep=True),
 )
 
@@ -241,15 +249,19 @@ def uplift(system: System, name: str, seeds: int, arms: Sequence[Arm]) -> None:
     points = [0, *[point for point in (10, 50, 100) if point < everything], everything]
     print(f"{'':28s}" + "".join(f"{point:>16d}" for point in points))
     for arm in arms:
-        curves = [[float(np.mean(point)) for point in run_arm(system, arm, seed, points)] for seed in range(seeds)]
+        curves = []
+        for seed in range(seeds):
+            print(f"{arm.name}: order {seed + 1} of {seeds}", file=sys.stderr, flush=True)
+            curves.append([float(np.mean(point)) for point in run_arm(system, arm, seed, points)])
         cells = [interval([curve[place] / np.mean(base) - 1 for curve in curves]) for place in range(len(points))]
         print(f"{arm.name:28s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
 
 
 def noise(system: System, name: str, seeds: int) -> None:
     base, count = float(np.mean(system.scores("test", None))), len(system.questions["feedback"])
+    arm = next(arm for arm in ARMS if arm.name == "all")
     for share in (0.0, 0.2, 0.5, 1.0):
-        gains = [float(np.mean(run_arm(system, ARMS[4], seed, [count], share)[0])) / base - 1 for seed in range(seeds)]
+        gains = [float(np.mean(run_arm(system, arm, seed, [count], share)[0])) / base - 1 for seed in range(seeds)]
         print(f"{name}: {share:4.0%} wrong feedback: {interval(gains)}", flush=True)
 
 
