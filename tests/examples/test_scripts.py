@@ -45,3 +45,12 @@ def test_the_demo_asks_through_mcp_and_shows_that_feedback_moves_a_question_nobo
     assert int(moved[2]) < int(moved[1])
     assert re.search(r"heapq.py:\d+  nsmallest  ← the right one", printed)
     assert f"claude mcp add --scope user ruvllm -- {Path(sys.executable).parent / 'ruvllm-mcp'}" in printed
+
+
+def test_two_machines_share_a_database_and_one_may_be_killed(postgres_store: str, tmp_path: Path) -> None:
+    printed = run(
+        "import os; os.environ['RUVLLM_EMBEDDER'] = 'hashing'; import asyncio, two_machines as t;"
+        f"from pathlib import Path; asyncio.run(t.main({postgres_store!r}, Path({str(tmp_path)!r})))"
+    )
+    assert "our search finds: The other machine learned lesson" in printed
+    assert re.search(r"killed after \d\d+ acknowledged memories; lost: 0; we hold \d\d+", printed)
