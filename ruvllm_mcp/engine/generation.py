@@ -168,7 +168,8 @@ class GenerationCalls:
             from ruvllm_mcp.llm.registry import NO_MODEL
 
             def note(piece: str) -> None:
-                first.append(_milliseconds_since(started)) if not first else None
+                if not first:
+                    first.append(_milliseconds_since(started))
                 output.write(piece)
 
             timed = Output(note)

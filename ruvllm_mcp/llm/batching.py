@@ -123,10 +123,16 @@ class Batcher:
                 self._interrupt[0] = 0
                 if self._is_closed and not self._waiting and not self._running:
                     return
-                joining = self._waiting[: TOGETHER - len(self._running)]
-                del self._waiting[: len(joining)]
-                self._running += joining
+                self._admit()
             self._step()
+
+    def _admit(self) -> None:
+        """Who waited may run, while there is room; who was cancelled meanwhile comes to leave."""
+        leaving = [request for request in self._waiting if request.is_cancelled]
+        wanting = [request for request in self._waiting if not request.is_cancelled]
+        room = TOGETHER - len(self._running)
+        self._running += [*leaving, *wanting[:room]]
+        self._waiting = wanting[room:]
 
     def _step(self) -> None:
         """One pass of the model over all running requests; whatever fails ends those it was for."""
@@ -168,7 +174,8 @@ class Batcher:
         except Exception as error:
             known = error if isinstance(error, RuvLLMError) else BackendError(f"Generation failed: {error!r}.")
             for request in requests:
-                self._leave(request, known)
+                if request in self._running:
+                    self._leave(request, known)
 
     def _leave(self, request: Request, error: RuvLLMError | None = None) -> None:
         with self._wake:

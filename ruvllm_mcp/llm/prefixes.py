@@ -57,7 +57,8 @@ class Prefixes:
 
     def give(self, cache: Cache, tokens: Sequence[int]) -> None:
         """Keep a cache whose positions hold the first of `tokens`; the least lately used ones go when room is short."""
-        self._kept.append(_Kept(cache, tuple(tokens[: len(cache)])))
+        if len(cache):
+            self._kept.append(_Kept(cache, tuple(tokens[: len(cache)])))
         while len(self._kept) > KEPT_CACHES or (len(self._kept) > 1 and self.bytes > KEPT_BYTES):
             del self._kept[0]
 

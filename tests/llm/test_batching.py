@@ -268,6 +268,21 @@ def test_a_cancel_ends_the_reading_of_a_prompt(model: Model, tokenizer: Tokenize
     batcher.close()
 
 
+def test_a_cancel_need_not_wait_for_a_place(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, model: Model
+) -> None:
+    monkeypatch.setattr("ruvllm_mcp.llm.batching.TOGETHER", 1)
+    batcher = Batcher(model)
+    long, queued = (writing(tokenizer, TEXTS[0], GenerationConfig(max_tokens=400, temperature=0)) for _ in range(2))
+    first, second = batcher.start(long), batcher.start(queued)
+    second.cancel()
+    second.wait(lambda _: None)
+    assert (queued.finish_reason, long.finish_reason) == ("cancelled", None)
+    first.cancel()
+    first.wait(lambda _: None)
+    batcher.close()
+
+
 def test_what_the_reader_raises_cancels_the_answer(tokenizer: Tokenizer, batcher: Batcher) -> None:
     request = batcher.start(writing(tokenizer, TEXTS[0], GenerationConfig(max_tokens=300, temperature=0)))
     with pytest.raises(ZeroDivisionError):
