@@ -1,8 +1,8 @@
 """JSON lines to memories: what `ruvllm memory export` writes, and any other file whose lines hold some text.
 
 A line is an object with `content` (or `text`), optionally `title`, `metadata`, `namespace`, `kind`, `importance`,
-`ttl`, `source`; every other field goes into the metadata. Records keep the metadata they bring: they are memories of
-their own, exact duplicates merge when the file is read again, and nothing is replaced.
+`ttl`, `source`, `trust`; every other field goes into the metadata. Records keep the metadata they bring: they are
+memories of their own, exact duplicates merge when the file is read again, and nothing is replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.types import MemoryRecord, NewMemory
 
 MAX_LINE_BYTES = 4_000_000
-_FIELDS = ("namespace", "kind", "importance", "ttl", "source")
+_FIELDS = ("namespace", "kind", "importance", "ttl", "source", "trust")
 # Written by an export for people to read; the importing store gives its own.
 _IGNORED = ("id", "created_at", "updated_at")
 
@@ -67,6 +67,7 @@ def written_record(memory: MemoryRecord, now: float) -> dict[str, Any]:
         "kind": memory.kind,
         "importance": memory.importance,
         "source": memory.source,
+        "trust": memory.trust,
         "created_at": memory.created_at,
         "updated_at": memory.updated_at,
     }

@@ -15,7 +15,7 @@ from typing import Any
 from ruvllm_mcp.errors import InvalidInputError, StorageFullError
 from ruvllm_mcp.types import NewMemory
 
-_FIELDS = ("content", "metadata", "namespace", "kind", "importance", "source", "client", "created_at")
+_FIELDS = ("content", "metadata", "namespace", "kind", "importance", "source", "client", "created_at", "trust")
 MAX_LINE = 2_000_000
 
 

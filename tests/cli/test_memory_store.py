@@ -56,6 +56,10 @@ def test_trust_is_set_shown_and_filtered_by(shell: Shell) -> None:
     assert "blue" not in shell("query", "pump", "--min-trust", "agent").out
     assert shell("memory", "update", "1", "--trust", "trusted", "--json").json["trust"] == "trusted"
     assert shell("memory", "add", "x", "--trust", "fully").code == 2
+    shell("memory", "add", "From a page.", "--trust", "untrusted")
+    shell("memory", "import", "-", "-n", "copy", stdin=shell("memory", "export").out.replace('"shop"', '"copy"'))
+    copied = shell("memory", "list", "-n", "copy", "--json").json["items"]
+    assert {item["content"]: item["trust"] for item in copied}["From a page."] == "untrusted"
 
 
 def test_embedding_anew_after_a_change_of_embedder(shell: Shell) -> None:

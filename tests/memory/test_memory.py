@@ -228,6 +228,18 @@ def test_pruning_leaves_one_of_those_that_say_the_same(memory: Memory, embedder:
     assert memory.prune(PrunePolicy(similar_above=0.9)).ids == ()
 
 
+def test_trust_survives_export_and_import(memory: Memory, tmp_path: Path, embedder: WordEmbedder) -> None:
+    memory.add([NewMemory("from a web page", trust="untrusted"), NewMemory("said by a person")])
+    memory.export_jsonl(tmp_path / "out.jsonl")
+    other = Memory(tmp_path / "other", lambda: embedder, namespace="here")
+    other.import_jsonl(tmp_path / "out.jsonl")
+    assert {record.content: record.trust for record in other.records()} == {
+        "from a web page": "untrusted",
+        "said by a person": "trusted",
+    }
+    other.close()
+
+
 def test_merging_hands_over_links_accesses_and_metadata_but_not_to_the_more_trusted(memory: Memory) -> None:
     base = "retry the upload with exponential backoff after every timeout of the network"
     kept = memory.add([NewMemory(base, {"a": 1}, importance=0.9)])[0]
