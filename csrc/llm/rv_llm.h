@@ -2,10 +2,10 @@
  *
  * Weights stay where they are, usually in a mapped file, and are read in the layout they have there: nothing is repacked
  * for good, so a model takes the memory of its file and no more. Matrices are row-major (out, in) as in GGUF. Every type,
- * shape and length is checked by rv_llm_new, every token and cache by rv_llm_forward: what the file says is never trusted.
- * Results are the same bits on every thread count and whatever else is in the batch at the same sizes of batch; the whole
- * numbers inside quantised products are the same on every instruction set. Calls that take a model or its caches may come
- * from several threads: they run one after the other. */
+ * shape and length is checked by rv_llm_new, every token and cache by rv_llm_forward: what a file says is never trusted.
+ * A sequence's logits are the same bits on every number of threads and whatever sequences are in the call beside it; the
+ * whole numbers inside quantised products are the same on every instruction set. Calls that take a model or its caches
+ * may come from several threads: they run one after the other. */
 #ifndef RV_LLM_H
 #define RV_LLM_H
 
@@ -26,8 +26,8 @@ enum {
     RV_LLM_BF16 = 30,
 };
 
-/* `bytes` may be read at `data`; row r starts at r times the type's bytes a row. An absent tensor has data NULL. A vector is
- * one row. */
+/* `bytes` may be read at `data`; row r starts at r times the type's bytes a row. An absent tensor has data NULL. A vector
+ * is one row. */
 typedef struct rv_llm_tensor {
     const uint8_t *data;
     size_t bytes, rows, cols;
@@ -79,7 +79,8 @@ enum {
 /* Bytes of one row of `cols` numbers, 0 if there is no such type or cols is no whole number of its blocks. */
 size_t rv_llm_row_bytes(int32_t type, size_t cols);
 
-/* `count` rows of a tensor, starting at row `first`, as floats. Returns 0 if the tensor is not what it says or has no such rows. */
+/* `count` rows of a tensor, starting at row `first`, as floats. Returns 0 if the tensor is not what it says or has no such
+ * rows. */
 int rv_llm_dequantize(const rv_llm_tensor *tensor, size_t first, size_t count, float *out);
 
 /* The model, or NULL with the reason in `error` (`size` bytes, ended by 0). Copies all but the tensors' data, which must stay

@@ -5,7 +5,8 @@
  *   Q8_0  f16 d, 32 int8               value = d * q
  *   Q4_K  f16 d, f16 least, 12 bytes of 6-bit scales and minima, 128 bytes: 8 runs of 32,
  *         value = d * scale * q - least * minimum; a run's numbers are the low or high halves of 32 bytes
- *   Q6_K  128 bytes of low halves, 64 of upper pairs of bits, 16 int8 scales, f16 d: 16 runs of 16, value = d * scale * (q - 32) */
+ *   Q6_K  128 bytes of low halves, 64 of upper pairs of bits, 16 int8 scales, f16 d: 16 runs of 16,
+ *         value = d * scale * (q - 32) */
 #ifndef RV_LLM_BLOCKS_H
 #define RV_LLM_BLOCKS_H
 #include "../rv_scalar.h"
@@ -33,7 +34,7 @@ static inline void rv_q4_0_codes(const uint8_t *block, int8_t *q) {
 }
 
 static inline void rv_q5_0_codes(const uint8_t *block, int8_t *q) {
-    const uint32_t fifth = (uint32_t)block[2] | (uint32_t)block[3] << 8 | (uint32_t)block[4] << 16 | (uint32_t)block[5] << 24;
+    const uint32_t fifth = rv_u16_at(block + 2) | (uint32_t)rv_u16_at(block + 4) << 16;
     for (int i = 0; i < 16; i++) {
         q[i] = (int8_t)((block[6 + i] & 15) + 16 * (int)(fifth >> i & 1) - 16);
         q[i + 16] = (int8_t)((block[6 + i] >> 4) + 16 * (int)(fifth >> (i + 16) & 1) - 16);

@@ -50,8 +50,6 @@ static rv_llm_activations room_for_activations(arena *a, float *x, size_t tokens
     return (rv_llm_activations){.group = group, .x = x, .q = q, .scales = scales, .sums = sums};
 }
 
-size_t rv_llm_counters(const rv_llm *model);
-
 static void lay_out(rv_llm_pass *p, arena *a, size_t tokens, size_t runs, size_t positions) {
     const rv_llm_config *c = &p->model->config;
     const size_t queries = c->heads * c->head_dim, keys = c->kv_heads * c->head_dim;

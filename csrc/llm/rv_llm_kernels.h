@@ -1,5 +1,5 @@
-/* The language models' kernels as one table an instruction set; a set's file fills in what it does better than the set below it and
- * leaves NULL what it inherits.
+/* The language models' kernels as one table an instruction set; a set's file fills in what it does better than the set
+ * below it and leaves NULL what it inherits.
  *
  * A product of activations with a matrix runs in one of two ways. `rows` takes the file's layout as it is, one row after
  * another for up to RV_LLM_TOGETHER tokens: decoding, where reading the weights is all that counts. `unpack` and `panel`
@@ -24,8 +24,8 @@ typedef struct rv_llm_activations {
     int16_t *sums;
 } rv_llm_activations;
 
-/* Attention of up to RV_LLM_QUERIES queries (head_dim floats each, query_stride apart, already divided by the root of head_dim) over
- * the positions [first, end) of each: out = softmax(query . key) times the values. Position p's key is number p % RV_KEY_BLOCK
+/* Attention of up to RV_LLM_QUERIES queries (head_dim floats each, query_stride apart, already divided by the root of
+ * head_dim) over the positions [first, end) of each: out = softmax(query . key) times the values. Position p's key is number p % RV_KEY_BLOCK
  * of the rows of block p / RV_KEY_BLOCK (head_dim rows of RV_KEY_BLOCK float16), its value is value_stride float16 (a
  * multiple of 16) at p * value_stride. `scores` holds as many rows as queries of the greatest `end` less the least
  * `first`, plus 2 RV_KEY_BLOCK. */

@@ -1,5 +1,5 @@
-/* One pass: up to RV_PASS_TOKENS tokens of several sequences, taken through all layers by all threads of the pool. Each stage splits its
- * work into units that threads take from a counter, and ends at a barrier. */
+/* One pass: up to RV_PASS_TOKENS tokens of several sequences, taken through all layers by all threads of the pool. Each
+ * stage splits its work into units that threads take from a counter, and ends at a barrier. */
 #ifndef RV_LLM_PASS_H
 #define RV_LLM_PASS_H
 #include "rv_llm_internal.h"
@@ -14,7 +14,7 @@ typedef struct rv_llm_run {
 } rv_llm_run;
 
 /* Tokens at work, and how products see them. */
-typedef struct rv_llm_group_of_runs {
+typedef struct rv_llm_runs {
     rv_llm_run *run;
     rv_llm_span *span;
     size_t runs, spans, tokens;
@@ -48,7 +48,8 @@ void rv_llm_place(const rv_llm_pass *pass, const rv_llm_run *run, size_t layer, 
 /* Sines and cosines of one token's position, rope_dims / 2 pairs. */
 void rv_llm_turns(const rv_llm *model, size_t position, float *turns);
 
-/* The job of a pass. */
+/* How many counters a pass needs, and its job. */
+size_t rv_llm_counters(const rv_llm *model);
 void rv_llm_pass_job(void *pass, size_t thread);
 
 #endif
