@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @current
 def namespaces(session: Session) -> None:
-    """Show every namespace: how many memories it holds, their text, its limits."""
+    """Show every namespace. How many memories it holds, their text, its limits."""
 
     async def work(llm: RuvLLM) -> Any:
         return await llm.namespaces(), llm.settings.namespace
