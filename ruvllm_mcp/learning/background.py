@@ -1,9 +1,10 @@
 """The background loop: from rated searches to a candidate version.
 
 Fusion weights are fitted first; a BaseLoRA of the question vectors then learns what they leave open (InfoNCE with the
-search's own candidates as mined negatives). A fifth of the requests, fixed by a checksum of their ids, is never trained
-on by any version: on these, and only these, versions are judged, and a part that loses there is left out of the
-candidate. Few steps at a low rate are the regulariser: they need no further held-back part.
+search's own candidates as mined negatives). A fifth of the questions, fixed by a checksum of their vectors so that one
+asked again stays on its side, is never trained on by any version: on these, and only these, versions are judged, and a
+part that loses there is left out of the candidate. Few steps at a low rate are the regulariser: they need no further
+held-back part.
 """
 
 from __future__ import annotations
@@ -31,16 +32,14 @@ _SEED = 7
 Moved = Callable[[FloatArray], FloatArray]
 
 
-def is_held_back(request_id: str) -> bool:
-    """Whether the request is for judging alone."""
-    return zlib.crc32(request_id.encode()) % _HELD_BACK == 0
+def is_held_back(question: FloatArray) -> bool:
+    """Whether requests with this question vector are for judging alone."""
+    return zlib.crc32(question.astype("<f4").tobytes()) % _HELD_BACK == 0
 
 
 def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """(to train on, held back)."""
-    return [row for row in rows if not is_held_back(row.request_id)], [
-        row for row in rows if is_held_back(row.request_id)
-    ]
+    return [row for row in rows if not is_held_back(row.query)], [row for row in rows if is_held_back(row.query)]
 
 
 def quality(rows: Sequence[Row], weights: Weights, moved: Moved) -> list[float]:

@@ -124,7 +124,7 @@ def _unbiased(material: Material, learned: Learned, dim: int) -> InstantLoop:
     """The instant loop as it would be without the held-back requests' feedback."""
     instant = InstantLoop(dim)
     for said in material.said:
-        if said.seq > learned.trained_to and said.step is not None and not background.is_held_back(said.request_id):
+        if said.seq > learned.trained_to and said.step is not None and not background.is_held_back(said.vector):
             instant.apply(said.vector, said.step, said.client)
     return instant
 
