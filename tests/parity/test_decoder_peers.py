@@ -2,7 +2,7 @@
 
 Our caches hold keys and values as float16 (as llama.cpp's do unless told otherwise, which is then off by as much), so
 the judge's are rounded to float16 too. Where a sum in another order puts a key on the other side of a half step, later
-logits differ by that step: few may, and by no more.
+logits differ by that step: few may, and by no more. Pairing the wrong rotary halves would be off by 0.1.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     model = transformers.AutoModelForCausalLM.from_config(kind(**BASE, **special, **changes)).float().eval()
     with torch.no_grad():
         for weights in model.parameters():
-            weights += 0.02 * torch.randn_like(weights)  # as they come, attention hardly tells one token from another
+            weights += 0.01 * torch.randn_like(weights)  # as they come, attention hardly tells one token from another
     folder = tmp_path_factory.mktemp("parity") / "model"
     model.save_pretrained(folder)
     byte_level("qwen2", 300).judge.save(str(folder / "tokenizer.json"))
@@ -136,8 +136,8 @@ def test_float32_logits_are_those_of_transformers(case: Case, instruction_set: s
     for path in (case.folder, written(case, tmp_path, "f32")):
         for found in both_ways(load_model(path, 256)):
             error = np.abs(found - case.logits)
-            assert np.quantile(error, 0.9) < 1e-4
-            assert error.max() < 1e-3
+            assert np.quantile(error, 0.99) < 1e-4
+            assert error.max() < 2e-4
 
 
 def test_half_precision_logits_are_near(case: Case, instruction_set: str, tmp_path: Path) -> None:
