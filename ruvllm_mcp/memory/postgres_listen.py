@@ -25,11 +25,15 @@ class Listener:
     def __init__(self, connections: Connections, changed: Callable[[], object]) -> None:
         self._connections, self._changed = connections, changed
         self._woken, self._wake = os.pipe()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="ruvllm-listen", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread. Calling it again does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         os.write(self._wake, b".")
         self._thread.join()
         os.close(self._wake)

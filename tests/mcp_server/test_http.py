@@ -96,7 +96,7 @@ async def test_clients_of_both_eras_remember_and_find(served: Served, mode: str)
     async with create_mcp_http_client(headers) as http_client:
         transport = streamable_http_client(served.url, http_client=http_client)
         async with Client(transport, mode=mode) as client:
-            assert len((await client.list_tools()).tools) == 10
+            assert len((await client.list_tools()).tools) == 11
             added = await client.call_tool("memory_add", {"content": f"said over {mode}"})
             found = await client.call_tool("memory_search", {"query": f"said over {mode}", "k": 1})
             assert found.structured_content["memories"][0]["id"] == added.structured_content["memories"][0]["id"]

@@ -40,6 +40,13 @@ def answers(memory: Memory) -> list[list[int]]:
     ]
 
 
+def assert_alike(some: list[list[int]], others: list[list[int]]) -> None:
+    """The same answers; in hybrid ones near-ties may change places, because how rare a token is goes by every memory
+    that the replica has met, and one made anew has not met those deleted before."""
+    for place, (one, other) in enumerate(zip(some, others, strict=True)):
+        assert (set(one) if place % 3 == 0 else one) == (set(other) if place % 3 == 0 else other)
+
+
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves and builds at sizes that a test can afford."""
@@ -69,7 +76,7 @@ def test_a_saved_replica_answers_as_the_one_made_from_the_store(filled: Memory, 
     again.close()
     saved.unlink()
     fresh = opened(tmp_path)
-    assert answers(fresh) == later
+    assert_alike(answers(fresh), later)
     fresh.close()
 
 
