@@ -31,6 +31,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("memory_update", {"id": "$id", "importance": 0.9}),
     ("similarity", {"a": "one text", "b": "another text"}),
     ("stats", {}),
+    ("learn", {}),
     ("memory_delete", {"id": "$id"}),
 ]
 
