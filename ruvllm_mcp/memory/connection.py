@@ -151,11 +151,24 @@ def connect(path: Path) -> sqlite3.Connection:
             "temp_store = MEMORY",
             "mmap_size = 1073741824",
         ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
+            _set(connection, pragma)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set(connection: sqlite3.Connection, pragma: str) -> None:
+    """SQLite waits for no one when a new file is given its log (two that switch at once would wait for each other)."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.001)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -198,9 +211,14 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
 
 def check_identity(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreCorruptError for another program's file, StoreVersionError for a newer release's."""
-    version = migrations.version_of(connection)
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    is_empty = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    connection.execute("BEGIN")  # one moment for the three: another process may be making the schema
+    try:
+        version = migrations.version_of(connection)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        is_empty = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     if application != migrations.APPLICATION_ID and not is_empty:
         raise StoreCorruptError(f"{path} is an SQLite file of another program.", "Name another folder as home.")
     if version > len(migrations.STEPS):
