@@ -194,37 +194,70 @@ static void link_back(const rv_graph *graph, rv_scratch *scratch, int32_t row, i
     for (size_t i = 0; i < count; i++) links[i] = i < chosen ? heap.rows[i] : -1;
 }
 
-static void insert_row(rv_graph *graph, rv_scratch *scratch, int32_t row, size_t ef) {
-    const rv_codes *vectors = &graph->vectors;
-    const int8_t *query = vectors->codes + (size_t)row * vectors->cols;
-    const size_t own = graph->levels[row], top = graph->levels[graph->entry];
-    int32_t start = graph->entry;
-    for (size_t level = top; level > own; level--) start = descend(graph, query, level, start);
-    for (size_t level = (own < top ? own : top) + 1; level--;) {
-        rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
-        best.size = search_level(graph, scratch, query, NULL, level, ef, start, NULL);
-        heap_sort(&best);
-        start = best.rows[0];
-        for (size_t i = 0; i < best.size; i++) best.scores[i] *= vectors->scales[row];
-        const size_t chosen = choose(vectors, best.rows, best.scores, best.size, graph->degree);
-        size_t count;
-        int32_t *links = links_of(graph, row, level, &count);
-        if (!links) return;
-        for (size_t i = 0; i < chosen; i++) links[i] = best.rows[i];
-        for (size_t i = 0; i < chosen; i++) link_back(graph, scratch, links[i], row, level);
+/* The rows from `first` up to `row` that reach the level, scored one and all, are offered to the beam as well: a search
+ * of the graph cannot find them yet. */
+static void offer_newest(const rv_graph *graph, rv_heap *best, const int8_t *query, size_t first, size_t row,
+                         size_t level, size_t ef) {
+    while (first < row) {
+        int32_t rows[AT_ONCE];
+        float scores[AT_ONCE];
+        size_t count = 0;
+        for (; first < row && count < AT_ONCE; first++)
+            if (graph->levels[first] >= level) rows[count++] = (int32_t)first;
+        similarities(&graph->vectors, query, rows, count, scores);
+        for (size_t i = 0; i < count; i++) heap_offer(best, ef, rows[i], scores[i]);
     }
-    if (own > top) graph->entry = row;
 }
 
-size_t rv_graph_insert(rv_graph *graph, rv_scratch *scratch, size_t first, size_t end, size_t ef,
-                       const volatile int *cancel) {
-    if (end > graph->vectors.rows) end = graph->vectors.rows;
-    for (size_t row = first; row < end; row++) {
-        if (cancel && *cancel) return row;
-        if (is_row(graph, graph->entry))
-            insert_row(graph, scratch, (int32_t)row, ef);
-        else
-            graph->entry = (int32_t)row;
+static int32_t nearest_of(const rv_heap *heap) {
+    size_t nearest = 0;
+    for (size_t i = 1; i < heap->size; i++)
+        if (heap_ranks_below(heap->scores[nearest], heap->rows[nearest], heap->scores[i], heap->rows[i])) nearest = i;
+    return heap->rows[nearest];
+}
+
+static size_t level_of(const rv_graph *graph, size_t row) {
+    return graph->levels[row] < RV_GRAPH_LEVELS ? graph->levels[row] : RV_GRAPH_LEVELS - 1;
+}
+
+static void pick_for(const rv_graph *graph, rv_scratch *scratch, size_t first, size_t row, size_t ef, int32_t *picks) {
+    const rv_codes *vectors = &graph->vectors;
+    const int8_t *query = vectors->codes + row * vectors->cols;
+    const size_t own = level_of(graph, row);
+    int32_t start = is_row(graph, graph->entry) ? graph->entry : -1;
+    size_t linked = start < 0 ? 0 : (size_t)graph->levels[start] + 1; /* levels that the graph has */
+    for (; linked > own + 1; linked--) start = descend(graph, query, linked - 1, start);
+    for (size_t level = own + 1; level--;) {
+        rv_heap best = {scratch->beam_rows, scratch->beam_scores, 0};
+        if (level < linked) {
+            best.size = search_level(graph, scratch, query, NULL, level, ef, start, NULL);
+            start = nearest_of(&best);
+        }
+        offer_newest(graph, &best, query, first, row, level, ef);
+        heap_sort(&best);
+        for (size_t i = 0; i < best.size; i++) best.scores[i] *= vectors->scales[row];
+        const size_t chosen = choose(vectors, best.rows, best.scores, best.size, graph->degree);
+        for (size_t i = 0; i < graph->degree; i++) picks[level * graph->degree + i] = i < chosen ? best.rows[i] : -1;
     }
-    return end > first ? end : first;
+}
+
+void rv_graph_pick(const rv_graph *graph, rv_scratch *scratch, size_t first, size_t from, size_t end, size_t ef,
+                   int32_t *picks) {
+    const size_t each = RV_GRAPH_LEVELS * graph->degree;
+    for (size_t row = from; row < end && row < graph->vectors.rows; row++)
+        pick_for(graph, scratch, first, row, ef, picks + (row - first) * each);
+}
+
+void rv_graph_link(rv_graph *graph, rv_scratch *scratch, size_t first, size_t end, size_t part, size_t parts,
+                   const int32_t *picks) {
+    for (size_t row = first; row < end && row < graph->vectors.rows; row++)
+        for (size_t level = level_of(graph, row) + 1; level--;) {
+            const int32_t *picked = picks + ((row - first) * RV_GRAPH_LEVELS + level) * graph->degree;
+            size_t count;
+            int32_t *links = row % parts == part ? links_of(graph, (int32_t)row, level, &count) : NULL;
+            for (size_t i = 0; i < graph->degree && is_row(graph, picked[i]); i++) {
+                if (links) links[i] = picked[i];
+                if ((size_t)picked[i] % parts == part) link_back(graph, scratch, picked[i], (int32_t)row, level);
+            }
+        }
 }

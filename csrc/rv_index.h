@@ -58,10 +58,19 @@ typedef struct {
 size_t rv_graph_search(const rv_graph *graph, rv_scratch *scratch, const int8_t *query, const uint8_t *keep, size_t ef,
                        const volatile int *cancel);
 
-/* Inserts rows [first, end) in order, whose codes, levels and lists are in place (links all -1), with a beam of `ef`.
- * Returns the first row not inserted: `end`, or less once *cancel is not 0. */
-size_t rv_graph_insert(rv_graph *graph, rv_scratch *scratch, size_t first, size_t end, size_t ef,
-                       const volatile int *cancel);
+/* Rows join in batches [first, end), in two steps that any number of threads share, each with a scratch of its own. The
+ * graph that results does not depend on how many they are. */
+enum { RV_GRAPH_LEVELS = 13 }; /* of new rows; higher ones count as the last */
+
+/* For each row of [from, end): what it is to be linked to, found by a beam of `ef` in the graph as it is and among all rows
+ * of its batch before it. Only reads the graph. `picks`: the batch's rows x RV_GRAPH_LEVELS x degree, -1 after the last. */
+void rv_graph_pick(const rv_graph *graph, rv_scratch *scratch, size_t first, size_t from, size_t end, size_t ef,
+                   int32_t *picks);
+
+/* Once all is picked: writes the lists of the rows whose number is `part` modulo `parts`. The new rows' codes, levels and
+ * lists are in place (links all -1); the entry is the caller's to move. */
+void rv_graph_link(rv_graph *graph, rv_scratch *scratch, size_t first, size_t end, size_t part, size_t parts,
+                   const int32_t *picks);
 
 /* A part of one term's postings: rows ascending, how often the term occurs in each. The parts of a term follow each other
  * with the same `term` number. */

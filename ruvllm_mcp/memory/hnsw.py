@@ -2,12 +2,17 @@
 
 The arrays are ours, so the graph can be mapped from a file, copied, and extended; the walking is in C. hnswlib was the
 first candidate: it holds float32 rows (1.5 GB for a million of 384 dimensions) and cannot be mapped. Levels are drawn
-from the row number, so the same rows always give the same graph.
+from the row number and rows join in batches, each linked to what the graph held before it and to the rows before it in
+its batch, so the same rows always give the same graph, on any number of threads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,7 +25,8 @@ from ruvllm_mcp.native.lib import nogil, nogil_ffi
 DEGREE = 16
 EF_CONSTRUCTION = 100
 EF_SEARCH = 64
-_MAX_LEVEL = 12
+BATCH = 256  # rows: scoring them among themselves costs a hundredth of their walks
+AT_ONCE = 16  # rows that a thread takes from a batch
 
 
 def levels_of(first: int, end: int, degree: int) -> npt.NDArray[np.uint8]:
@@ -30,7 +36,7 @@ def levels_of(first: int, end: int, degree: int) -> npt.NDArray[np.uint8]:
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     uniform = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
     drawn = -np.log(np.maximum(uniform, 1e-300)) / np.log(degree)
-    levels: npt.NDArray[np.uint8] = np.minimum(drawn, _MAX_LEVEL).astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = np.minimum(drawn, nogil.RV_GRAPH_LEVELS - 1).astype(np.uint8)
     return levels
 
 
@@ -104,10 +110,57 @@ class Walker:
 
 
 def extended(
-    graph: Graph, codes: CodeArray, scales: FloatArray, cancel: Any = nogil_ffi.NULL, ef: int = EF_CONSTRUCTION
+    graph: Graph,
+    codes: CodeArray,
+    scales: FloatArray,
+    cancel: Any = (0,),
+    ef: int = EF_CONSTRUCTION,
+    threads: int | None = None,
 ) -> Graph | None:
-    """The graph with every row of `codes` beyond its own inserted; None when *cancel* (a C int) stopped it."""
-    degree, done, rows = graph.degree, len(graph), len(codes)
+    """The graph with every row of `codes` beyond its own inserted, on `threads` (None: one for each processor);
+    None when *cancel* (a C int) stopped it."""
+    grown, rows = _with_room(graph, len(codes)), len(codes)
+    walkers = [Walker(grown, codes, scales, ef) for _ in range(threads or os.cpu_count() or 1)]
+    picks = np.empty((BATCH, nogil.RV_GRAPH_LEVELS, graph.degree), np.int32)
+    entry, first = graph.entry, len(graph)
+    with ThreadPoolExecutor(len(walkers), thread_name_prefix="ruvllm-graph") as pool:
+        while first < rows:
+            if cancel[0]:
+                return None
+            end = min(first - first % BATCH + BATCH, rows)
+            _insert(pool, walkers, first, end, ef, _pointer("int32_t", picks))
+            highest = first + int(np.argmax(grown.levels[first:end]))
+            if not 0 <= entry < rows or grown.levels[highest] > grown.levels[entry]:
+                entry = highest
+            for walker in walkers:
+                walker.c_graph.entry = entry
+            first = end
+    return replace(grown, entry=entry)
+
+
+def _insert(pool: ThreadPoolExecutor, walkers: Sequence[Walker], first: int, end: int, ef: int, picks: Any) -> None:
+    """Inserts one batch of rows, shared among the walkers."""
+    free: SimpleQueue[Walker] = SimpleQueue()
+    for walker in walkers:
+        free.put(walker)
+
+    def pick(start: int) -> None:
+        walker, stop = free.get(), min(start + AT_ONCE, end)
+        nogil.rv_graph_pick(walker.c_graph, walker.c_scratch, first, start, stop, ef, picks)
+        free.put(walker)
+
+    def link(part: int) -> None:
+        walker = walkers[part]
+        nogil.rv_graph_link(walker.c_graph, walker.c_scratch, first, end, part, len(walkers), picks)
+
+    for step, shares in ((pick, range(first, end, AT_ONCE)), (link, range(len(walkers)))):
+        for _ in pool.map(step, shares):
+            pass
+
+
+def _with_room(graph: Graph, rows: int) -> Graph:
+    """The same graph with lists, still empty, for new rows."""
+    degree, done = graph.degree, len(graph)
     levels = np.concatenate([graph.levels, levels_of(done, rows, degree)])
     lists = np.concatenate([[0], np.cumsum(levels[done:], dtype=np.int64)])
     near = np.full((rows, 2 * degree), -1, np.int32)
@@ -115,10 +168,7 @@ def extended(
     far = np.full((len(graph.far) + int(lists[-1]), degree), -1, np.int32)
     far[: len(graph.far)] = graph.far
     new_at = np.where(levels[done:] > 0, len(graph.far) + lists[:-1], -1).astype(np.int32)
-    grown = Graph(near, far, np.concatenate([graph.far_at, new_at]), levels, graph.entry)
-    walker = Walker(grown, codes, scales, ef)
-    inserted = nogil.rv_graph_insert(walker.c_graph, walker.c_scratch, done, rows, ef, cancel)
-    return None if inserted < rows else Graph(near, far, grown.far_at, levels, int(walker.c_graph.entry))
+    return Graph(near, far, np.concatenate([graph.far_at, new_at]), levels, graph.entry)
 
 
 def _pointer(kind: str, values: npt.NDArray[Any]) -> Any:

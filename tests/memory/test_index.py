@@ -86,15 +86,31 @@ def test_a_filtered_walk_gives_only_what_is_kept_and_misses_little(
     assert recall(found, rows, queries, keep) >= 0.98
 
 
-def test_a_graph_extended_in_parts_is_the_graph_made_at_once(rows: np.ndarray, graph: hnsw.Graph) -> None:
+def is_same(one: hnsw.Graph, other: hnsw.Graph) -> bool:
+    arrays = ("near", "far", "far_at", "levels")
+    return one.entry == other.entry and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_does_not_change_the_graph(rows: np.ndarray, graph: hnsw.Graph, threads: int) -> None:
+    made = hnsw.extended(hnsw.empty(), *codes.quantised(rows), threads=threads)
+    assert made is not None
+    assert is_same(made, graph)
+
+
+@pytest.mark.parametrize("cut", [8 * hnsw.BATCH, 2_000])
+def test_a_graph_extended_in_parts_is_as_good_as_one_made_at_once(
+    rows: np.ndarray, graph: hnsw.Graph, cut: int
+) -> None:
     coded, scales = codes.quantised(rows)
-    part = hnsw.extended(hnsw.empty(), coded[:2_000], scales[:2_000])
+    part = hnsw.extended(hnsw.empty(), coded[:cut], scales[:cut])
     assert part is not None
     whole = hnsw.extended(part, coded, scales)
     assert whole is not None
-    for name in ("near", "far", "far_at", "levels"):
-        assert np.array_equal(getattr(whole, name), getattr(graph, name))
-    assert whole.entry == graph.entry
+    assert is_same(whole, graph) == (cut % hnsw.BATCH == 0), "the very same at the end of a batch"
+    walker, queries, keep = hnsw.Walker(whole, coded, scales), unit_rows(100, seed=10), np.ones(len(rows), np.uint8)
+    assert recall([walker.search(Query(query), keep, 64)[0] for query in queries], rows, queries, keep) >= 0.98
+    assert len(walker.search(Query(queries[0]), keep, 10**6)[0]) == len(rows), "every row can be reached"
 
 
 def test_rows_beyond_the_graph_are_found_too(rows: np.ndarray, graph: hnsw.Graph) -> None:
