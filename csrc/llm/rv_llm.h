@@ -45,11 +45,12 @@ typedef struct rv_llm_layer {
  * the first rope_dims (even) of them: pairs (2 i, 2 i + 1), or (i, i + rope_dims / 2) if rope_half_split, by
  * position * rope_scale * rope_base^(-2 i / rope_dims) / rope_factors[i]; rope_factors is NULL or rope_dims / 2 divisors,
  * copied. Sines and cosines are multiplied by rope_magnitude (1, or what YaRN and LongRoPE call for). A token sees the last
- * `window` positions, its own included; 0: all. `context` is the greatest number of positions. */
+ * `window` positions, its own included; 0: all. `context` is the greatest number of positions. Caches hold numbers of
+ * cache_type, F16 or F32. */
 typedef struct rv_llm_config {
     size_t layers, width, heads, kv_heads, head_dim, inner, vocabulary, context, window;
     size_t rope_dims;
-    int32_t rope_half_split;
+    int32_t rope_half_split, cache_type;
     float rope_base, rope_scale, rope_magnitude;
     const float *rope_factors;
     float epsilon;
@@ -63,7 +64,7 @@ typedef struct rv_llm_weights {
 
 typedef struct rv_llm rv_llm;
 
-/* Keys and values (float16) of one sequence. */
+/* Keys and values of one sequence. */
 typedef struct rv_llm_cache rv_llm_cache;
 
 /* What a call came to. */

@@ -3,6 +3,7 @@
 #include "../rv.h"
 
 #include <math.h>
+#include <string.h>
 
 void rv_llm_turns(const rv_llm *model, size_t position, float *turns) {
     for (size_t i = 0; i < model->config.rope_dims / 2; i++) {
@@ -29,6 +30,24 @@ static void turn_heads(const rv_llm_config *c, const float *turns, const float *
     }
 }
 
+/* One head's key and value of one position into the cache. */
+static void keep_floats(const rv_llm *model, const float *k, const float *v, size_t position, float *keys, float *values) {
+    const size_t dims = model->config.head_dim;
+    keys += position / RV_KEY_BLOCK * RV_KEY_BLOCK * dims + position % RV_KEY_BLOCK;
+    for (size_t d = 0; d < dims; d++) keys[d * RV_KEY_BLOCK] = k[d];
+    memcpy(values + position * model->value_stride, v, dims * sizeof *v);
+}
+
+static void keep_halves(const rv_llm_pass *pass, const float *k, const float *v, size_t position, uint16_t *keys,
+                        uint16_t *values) {
+    const size_t dims = pass->model->config.head_dim;
+    uint16_t halves[1 << 10];
+    keys += position / RV_KEY_BLOCK * RV_KEY_BLOCK * dims + position % RV_KEY_BLOCK;
+    pass->kernels.halves(k, halves, dims);
+    for (size_t d = 0; d < dims; d++) keys[d * RV_KEY_BLOCK] = halves[d];
+    pass->kernels.halves(v, values + position * pass->model->value_stride, dims);
+}
+
 void rv_llm_place(const rv_llm_pass *pass, const rv_llm_run *run, size_t layer, size_t token) {
     const rv_llm_config *c = &pass->model->config;
     const rv_llm_block *block = &pass->model->block[layer];
@@ -40,11 +59,9 @@ void rv_llm_place(const rv_llm_pass *pass, const rv_llm_run *run, size_t layer, 
     turn_heads(c, turns, block->k_norm, k, c->kv_heads);
     const size_t position = run->position + token - run->first;
     for (size_t h = 0; h < c->kv_heads; h++, k += c->head_dim, v += c->head_dim) {
-        uint16_t halves[1 << 10];
-        uint16_t *keys = rv_llm_keys(run->cache, layer, h) + position / RV_KEY_BLOCK * RV_KEY_BLOCK * c->head_dim;
-        pass->kernels.halves(k, halves, c->head_dim);
-        for (size_t d = 0; d < c->head_dim; d++) keys[d * RV_KEY_BLOCK + position % RV_KEY_BLOCK] = halves[d];
-        pass->kernels.halves(v, rv_llm_values(run->cache, layer, h) + position * pass->model->value_stride, c->head_dim);
+        void *keys = rv_llm_keys(run->cache, layer, h), *values = rv_llm_values(run->cache, layer, h);
+        if (c->cache_type == RV_LLM_F32) keep_floats(pass->model, k, v, position, keys, values);
+        else keep_halves(pass, k, v, position, keys, values);
     }
 }
 
@@ -64,6 +81,7 @@ static void attend_unit(const rv_llm_pass *pass, const rv_llm_run *run, size_t l
                           .head_dim = c->head_dim,
                           .keys = rv_llm_keys(run->cache, layer, kv_head),
                           .values = rv_llm_values(run->cache, layer, kv_head),
+                          .wide = c->cache_type == RV_LLM_F32,
                           .value_stride = pass->model->value_stride,
                           .scores = scores,
                           .out = out};

@@ -9,7 +9,7 @@
 
 static size_t padded(size_t positions) { return (positions + RV_KEY_BLOCK - 1) / RV_KEY_BLOCK * RV_KEY_BLOCK; }
 
-/* float16 numbers of one head's keys, or values, of one layer. */
+/* Numbers of one head's keys, or values, of one layer. */
 static size_t key_numbers(const rv_llm *model, size_t positions) { return padded(positions) * model->config.head_dim; }
 static size_t value_numbers(const rv_llm *model, size_t positions) { return padded(positions) * model->value_stride; }
 
@@ -18,22 +18,23 @@ static size_t numbers(const rv_llm *model, size_t positions) {
            model->config.layers;
 }
 
-uint16_t *rv_llm_keys(const rv_llm_cache *cache, size_t layer, size_t head) {
+uint8_t *rv_llm_keys(const rv_llm_cache *cache, size_t layer, size_t head) {
     const size_t keys = key_numbers(cache->model, cache->capacity), values = value_numbers(cache->model, cache->capacity);
-    return cache->halves + (layer * cache->model->config.kv_heads + head) * (keys + values);
+    return cache->numbers +
+           (layer * cache->model->config.kv_heads + head) * (keys + values) * cache->model->cache_bytes;
 }
 
-uint16_t *rv_llm_values(const rv_llm_cache *cache, size_t layer, size_t head) {
-    return rv_llm_keys(cache, layer, head) + key_numbers(cache->model, cache->capacity);
+uint8_t *rv_llm_values(const rv_llm_cache *cache, size_t layer, size_t head) {
+    return rv_llm_keys(cache, layer, head) + key_numbers(cache->model, cache->capacity) * cache->model->cache_bytes;
 }
 
 rv_llm_cache *rv_llm_cache_new(rv_llm *model, size_t capacity) {
     if (capacity < 1 || capacity > model->config.context) return NULL;
     rv_llm_cache *cache = calloc(1, sizeof *cache);
     if (!cache) return NULL;
-    *cache = (rv_llm_cache){.model = model, .capacity = capacity, .bytes = numbers(model, capacity) * sizeof(uint16_t)};
-    cache->halves = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (cache->halves != MAP_FAILED) return cache;
+    *cache = (rv_llm_cache){.model = model, .capacity = capacity, .bytes = numbers(model, capacity) * model->cache_bytes};
+    cache->numbers = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (cache->numbers != MAP_FAILED) return cache;
     free(cache);
     return NULL;
 }
@@ -41,7 +42,7 @@ rv_llm_cache *rv_llm_cache_new(rv_llm *model, size_t capacity) {
 void rv_llm_cache_free(rv_llm_cache *cache) {
     if (!cache) return;
     rv_pool_take(NULL);
-    munmap(cache->halves, cache->bytes);
+    munmap(cache->numbers, cache->bytes);
     rv_pool_release();
     free(cache);
 }
@@ -49,13 +50,13 @@ void rv_llm_cache_free(rv_llm_cache *cache) {
 size_t rv_llm_cache_length(const rv_llm_cache *cache) { return cache->length; }
 size_t rv_llm_cache_capacity(const rv_llm_cache *cache) { return cache->capacity; }
 size_t rv_llm_cache_bytes(const rv_llm_cache *cache, size_t positions) {
-    return numbers(cache->model, positions) * sizeof(uint16_t);
+    return numbers(cache->model, positions) * cache->model->cache_bytes;
 }
 
 void rv_llm_cache_truncate(rv_llm_cache *cache, size_t length) {
     rv_pool_take(NULL);
     if (length < cache->length) cache->length = length;
-    if (!length) madvise(cache->halves, cache->bytes, MADV_DONTNEED);
+    if (!length) madvise(cache->numbers, cache->bytes, MADV_DONTNEED);
     rv_pool_release();
 }
 
@@ -66,9 +67,9 @@ int rv_llm_cache_copy(const rv_llm_cache *from, rv_llm_cache *to, size_t length)
     for (size_t i = 0; fits && i < model->config.layers * model->config.kv_heads; i++) {
         const size_t layer = i / model->config.kv_heads, head = i % model->config.kv_heads;
         memcpy(rv_llm_keys(to, layer, head), rv_llm_keys(from, layer, head),
-               key_numbers(model, length) * sizeof(uint16_t));
+               key_numbers(model, length) * model->cache_bytes);
         memcpy(rv_llm_values(to, layer, head), rv_llm_values(from, layer, head),
-               length * model->value_stride * sizeof(uint16_t));
+               length * model->value_stride * model->cache_bytes);
     }
     if (fits) to->length = length;
     rv_pool_release();

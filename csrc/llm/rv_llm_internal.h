@@ -36,19 +36,19 @@ struct rv_llm {
     rv_llm_block *block;
     double *frequencies; /* radians a position, rope_dims / 2 */
     float *floats;       /* all vectors */
-    size_t value_stride;
+    size_t value_stride, cache_bytes; /* of one number in a cache */
 };
 
 struct rv_llm_cache {
     const rv_llm *model;
     size_t capacity, length, bytes;
-    uint16_t *halves;
+    uint8_t *numbers;
     int busy; /* in the call under way */
 };
 
 /* Where a layer's keys and values of one head begin; the layout is that of rv_llm_attention. */
-uint16_t *rv_llm_keys(const rv_llm_cache *cache, size_t layer, size_t head);
-uint16_t *rv_llm_values(const rv_llm_cache *cache, size_t layer, size_t head);
+uint8_t *rv_llm_keys(const rv_llm_cache *cache, size_t layer, size_t head);
+uint8_t *rv_llm_values(const rv_llm_cache *cache, size_t layer, size_t head);
 
 /* Tokens [first, end) of a pass. Those that are `alone` in their part go through products by rows, a prompt's through panels:
  * what comes out for a part does not depend on the parts beside it. */

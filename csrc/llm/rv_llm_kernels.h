@@ -25,15 +25,16 @@ typedef struct rv_llm_activations {
 } rv_llm_activations;
 
 /* Attention of up to RV_LLM_QUERIES queries (head_dim floats each, query_stride apart, already divided by the root of
- * head_dim) over the positions [first, end) of each: out = softmax(query . key) times the values. Position p's key is number p % RV_KEY_BLOCK
- * of the rows of block p / RV_KEY_BLOCK (head_dim rows of RV_KEY_BLOCK float16), its value is value_stride float16 (a
- * multiple of 16) at p * value_stride. `scores` holds as many rows as queries of the greatest `end` less the least
+ * head_dim) over the positions [first, end) of each: out = softmax(query . key) times the values. Keys and values are float16,
+ * or floats if `wide`. Position p's key is number p % RV_KEY_BLOCK of the rows of block p / RV_KEY_BLOCK (head_dim rows of
+ * RV_KEY_BLOCK numbers), its value is value_stride numbers (a multiple of 16) at p * value_stride. `scores` holds as many rows as queries of the greatest `end` less the least
  * `first`, plus 2 RV_KEY_BLOCK. */
 typedef struct rv_llm_attention {
     const float *query;
     size_t queries, query_stride, head_dim;
     size_t first[RV_LLM_QUERIES], end[RV_LLM_QUERIES];
-    const uint16_t *keys, *values;
+    const void *keys, *values;
+    int wide;
     size_t value_stride;
     float *scores, *out; /* out: query_stride apart too */
 } rv_llm_attention;

@@ -47,6 +47,8 @@ static void check_config(complaint *c, const rv_llm_config *config) {
     check_size(c, "vocabulary", config->vocabulary, 1, MOST_VOCABULARY);
     check_size(c, "context", config->context, 1, MOST_CONTEXT);
     check_size(c, "rope_dims", config->rope_dims, 0, config->head_dim);
+    if (config->cache_type != RV_LLM_F16 && config->cache_type != RV_LLM_F32)
+        complain(c, "cache_type is %d, neither F16 nor F32", (int)config->cache_type);
     check_number(c, "rope_base", config->rope_base, 1e-6, 1e12);
     check_number(c, "rope_scale", config->rope_scale, 1e-9, 1e9);
     check_number(c, "rope_magnitude", config->rope_magnitude, 1e-6, 1e6);
@@ -142,6 +144,7 @@ rv_llm *rv_llm_new(const rv_llm_config *config, const rv_llm_weights *weights, c
         model->config = *config;
         model->config.rope_factors = NULL;
         model->value_stride = (config->head_dim + 15) / 16 * 16;
+        model->cache_bytes = rv_llm_row_bytes(config->cache_type, 1);
         model->block = calloc(config->layers, sizeof *model->block);
         model->frequencies = calloc(pairs + 1, sizeof *model->frequencies);
     }

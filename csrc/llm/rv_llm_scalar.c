@@ -38,14 +38,18 @@ static void halves(const float *x, uint16_t *out, size_t n) {
     for (size_t i = 0; i < n; i++) out[i] = half_of(x[i]);
 }
 
+static float cached(const rv_llm_attention *a, const void *numbers, size_t i) {
+    return a->wide ? ((const float *)numbers)[i] : float_of_f16(((const uint16_t *)numbers)[i]);
+}
+
 static void attend(const rv_llm_attention *a) {
     for (size_t t = 0; t < a->queries; t++) {
         const float *query = a->query + t * a->query_stride;
         float *out = a->out + t * a->query_stride, top = -INFINITY, sum = 0;
         for (size_t p = a->first[t]; p < a->end[t]; p++) {
-            const uint16_t *key = a->keys + p / RV_KEY_BLOCK * RV_KEY_BLOCK * a->head_dim + p % RV_KEY_BLOCK;
+            const size_t key = p / RV_KEY_BLOCK * RV_KEY_BLOCK * a->head_dim + p % RV_KEY_BLOCK;
             float score = 0;
-            for (size_t d = 0; d < a->head_dim; d++) score += query[d] * float_of_f16(key[d * RV_KEY_BLOCK]);
+            for (size_t d = 0; d < a->head_dim; d++) score += query[d] * cached(a, a->keys, key + d * RV_KEY_BLOCK);
             a->scores[p - a->first[t]] = score;
             top = score > top ? score : top;
         }
@@ -54,7 +58,7 @@ static void attend(const rv_llm_attention *a) {
             const float weight = expf(a->scores[p - a->first[t]] - top);
             sum += weight;
             for (size_t d = 0; d < a->head_dim; d++)
-                out[d] += weight * float_of_f16(a->values[p * a->value_stride + d]);
+                out[d] += weight * cached(a, a->values, p * a->value_stride + d);
         }
         for (size_t d = 0; d < a->head_dim; d++) out[d] /= sum;
     }

@@ -51,14 +51,18 @@ static void quantize(const rv_llm_activations *a, size_t token, size_t tokens, s
         }
 }
 
-/* Scores of 2 V_LANES positions of one block from `lane` on. */
-INLINE void score(const rv_llm_attention *a, const uint16_t *block, size_t lane, size_t stride, float *scores,
-                  const size_t queries) {
+INLINE V cached(const void *numbers, size_t i, const int wide) {
+    return wide ? v_load((const float *)numbers + i) : v_load_f16((const uint16_t *)numbers + i);
+}
+
+/* Scores of 2 V_LANES positions, whose keys begin with number `at`. */
+INLINE void score(const rv_llm_attention *a, size_t at, size_t stride, float *scores, const size_t queries,
+                  const int wide) {
     V sums[RV_LLM_QUERIES][2];
     for (size_t t = 0; t < queries; t++) sums[t][0] = sums[t][1] = v_set(0);
     for (size_t d = 0; d < a->head_dim; d++) {
-        const V low = v_load_f16(block + d * RV_KEY_BLOCK + lane);
-        const V high = v_load_f16(block + d * RV_KEY_BLOCK + lane + V_LANES);
+        const V low = cached(a->keys, at + d * RV_KEY_BLOCK, wide);
+        const V high = cached(a->keys, at + d * RV_KEY_BLOCK + V_LANES, wide);
         for (size_t t = 0; t < queries; t++) {
             const V number = v_set(a->query[t * a->query_stride + d]);
             sums[t][0] = v_fma(number, low, sums[t][0]);
@@ -66,21 +70,21 @@ INLINE void score(const rv_llm_attention *a, const uint16_t *block, size_t lane,
         }
     }
     for (size_t t = 0; t < queries; t++) {
-        v_store(scores + t * stride + lane, sums[t][0]);
-        v_store(scores + t * stride + lane + V_LANES, sums[t][1]);
+        v_store(scores + t * stride, sums[t][0]);
+        v_store(scores + t * stride + V_LANES, sums[t][1]);
     }
 }
 
 /* Sixteen numbers of the weighted sum of values, the last of which may be padding. */
 INLINE void mix(const rv_llm_attention *a, size_t d, size_t first, size_t end, const float *weights, size_t stride,
-                const size_t queries) {
+                const size_t queries, const int wide) {
     enum { VECTORS = 16 / V_LANES };
     V sums[RV_LLM_QUERIES][VECTORS];
     for (size_t t = 0; t < queries; t++)
         for (size_t n = 0; n < VECTORS; n++) sums[t][n] = v_set(0);
     for (size_t p = first; p < end; p++) {
         V value[VECTORS];
-        for (size_t n = 0; n < VECTORS; n++) value[n] = v_load_f16(a->values + p * a->value_stride + d + n * V_LANES);
+        for (size_t n = 0; n < VECTORS; n++) value[n] = cached(a->values, p * a->value_stride + d + n * V_LANES, wide);
         for (size_t t = 0; t < queries; t++)
             for (size_t n = 0; n < VECTORS; n++)
                 sums[t][n] = v_fma(v_set(weights[t * stride + p - first]), value[n], sums[t][n]);
@@ -94,7 +98,7 @@ INLINE void mix(const rv_llm_attention *a, size_t d, size_t first, size_t end, c
 }
 
 /* Positions are taken from the block of the least `first` on, so that each falls into the same lane whatever queries are together. */
-INLINE void attend_queries(const rv_llm_attention *a, const size_t queries) {
+INLINE void attend_queries(const rv_llm_attention *a, const size_t queries, const int wide) {
     size_t first = a->first[0], end = a->end[0];
     for (size_t t = 1; t < queries; t++) {
         first = a->first[t] < first ? a->first[t] : first;
@@ -104,25 +108,30 @@ INLINE void attend_queries(const rv_llm_attention *a, const size_t queries) {
     const size_t stride = (end - first + RV_KEY_BLOCK - 1) / RV_KEY_BLOCK * RV_KEY_BLOCK;
     for (size_t p = 0; p < stride; p += RV_KEY_BLOCK)
         for (size_t lane = 0; lane < RV_KEY_BLOCK; lane += 2 * V_LANES)
-            score(a, a->keys + (first + p) * a->head_dim, lane, stride, a->scores + p, queries);
+            score(a, (first + p) * a->head_dim + lane, stride, a->scores + p + lane, queries, wide);
     for (size_t t = 0; t < queries; t++) {
         float *scores = a->scores + t * stride;
         for (size_t p = first; p < a->first[t]; p++) scores[p - first] = -INFINITY;
         for (size_t p = a->end[t]; p < first + stride; p++) scores[p - first] = -INFINITY;
         rv_softmax_f32(scores, 1, scores, stride);
     }
-    for (size_t d = 0; d < a->head_dim; d += 16) mix(a, d, first, end, a->scores, stride, queries);
+    for (size_t d = 0; d < a->head_dim; d += 16) mix(a, d, first, end, a->scores, stride, queries, wide);
+}
+
+INLINE void attend_over(const rv_llm_attention *a, const int wide) {
+    switch (a->queries) {
+    case 1: attend_queries(a, 1, wide); break;
+    case 2: attend_queries(a, 2, wide); break;
+    case 3: attend_queries(a, 3, wide); break;
+    case 4: attend_queries(a, 4, wide); break;
+    case 5: attend_queries(a, 5, wide); break;
+    default: attend_queries(a, 6, wide); break;
+    }
 }
 
 static void attend(const rv_llm_attention *a) {
-    switch (a->queries) {
-    case 1: attend_queries(a, 1); break;
-    case 2: attend_queries(a, 2); break;
-    case 3: attend_queries(a, 3); break;
-    case 4: attend_queries(a, 4); break;
-    case 5: attend_queries(a, 5); break;
-    default: attend_queries(a, 6); break;
-    }
+    if (a->wide) attend_over(a, 1);
+    else attend_over(a, 0);
 }
 
 /* One token: rows of STREAMS places far apart in turn, since one core gets more out of memory when it reads several pages at once

@@ -64,11 +64,6 @@ class Architecture:
         if not 1 < self.rope.base < 1e12 or self.rope.dims % 2 or not 2 <= self.rope.dims <= self.head_dim:
             raise _wrong("rope", self.rope, "an even number of a head's dimensions and a base above 1")
 
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """Keys and values of one position, float16."""
-        return 4 * self.layers * self.kv_heads * self.head_dim
-
 
 def from_gguf(file: GgufFile, context: int | None = None) -> Architecture:
     """The architecture of a GGUF file, for up to `context` positions. Raises ModelError for one that cannot be run."""

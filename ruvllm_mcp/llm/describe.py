@@ -13,8 +13,7 @@ import numpy as np
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.files import Tensor
 from ruvllm_mcp.formats.gguf import GgufFile, Strings
-from ruvllm_mcp.llm.architectures import Architecture
-from ruvllm_mcp.llm.files import MAX_CONFIG, Weight, folder_template, open_checkpoint, read_json
+from ruvllm_mcp.llm.files import MAX_CONFIG, Checkpoint, Weight, folder_template, open_checkpoint, read_json
 from ruvllm_mcp.types import Record
 
 
@@ -56,7 +55,7 @@ def describe(path: Path) -> Description:
         file = GgufFile(path)
         return Description(**_stored(path, file.tensors.values()), **_gguf(file), **_numbers(None), problem=str(error))
     said = _gguf(found.source) if isinstance(found.source, GgufFile) else _folder(found.source)
-    return Description(**_stored(path, found.stored.values()), **said, **_numbers(found.architecture), problem=None)
+    return Description(**_stored(path, found.stored.values()), **said, **_numbers(found), problem=None)
 
 
 def _stored(path: Path, tensors: Iterable[Tensor | Weight]) -> dict[str, Any]:
@@ -98,10 +97,12 @@ def _folder(folder: Path) -> dict[str, Any]:
     }
 
 
-def _numbers(of: Architecture | None) -> dict[str, Any]:
-    """What an architecture says, None for each if there is none."""
-    names = {name: name for name in ("layers", "width", "heads", "kv_heads", "vocabulary", "kv_bytes_per_token")}
-    return {told: getattr(of, name, None) for told, name in {**names, "context": "most"}.items()}
+def _numbers(of: Checkpoint | None) -> dict[str, Any]:
+    """What a model's architecture says, None for each if it cannot be run."""
+    names = {name: name for name in ("layers", "width", "heads", "kv_heads", "vocabulary")}
+    architecture = of.architecture if of else None
+    told = {told: getattr(architecture, name, None) for told, name in {**names, "context": "most"}.items()}
+    return {**told, "kv_bytes_per_token": of.kv_bytes_per_token if of else None}
 
 
 def _text(value: Any) -> str | None:

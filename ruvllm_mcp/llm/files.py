@@ -86,6 +86,17 @@ class Checkpoint:
         return sum(int(np.prod(weight.shape, dtype=np.int64)) for weight in self.weights.values())
 
     @property
+    def cache_kind(self) -> str:
+        """The type that keys and values are kept in: F32 where they are made by F32 weights, else F16."""
+        return "F32" if self.weights["blk.0.attn_k.weight"].kind == "F32" else "F16"
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Keys and values of one position."""
+        of = self.architecture
+        return 2 * (4 if self.cache_kind == "F32" else 2) * of.layers * of.kv_heads * of.head_dim
+
+    @property
     def weight_bytes(self) -> int:
         """What the weights take, in the files and in memory."""
         return sum(weight.size for weight in self.weights.values())

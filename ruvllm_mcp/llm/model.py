@@ -133,6 +133,7 @@ class Model:
         rope = {
             "rope_dims": of.rope.dims,
             "rope_half_split": of.rope.half_split,
+            "cache_type": TENSOR_TYPES[self.checkpoint.cache_kind].number,
             "rope_base": of.rope.base,
             "rope_scale": 1.0,
             "rope_magnitude": of.rope.magnitude,

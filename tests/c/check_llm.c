@@ -151,44 +151,46 @@ static void check_halves(void) {
 }
 
 /* One query over [first, end) in float64. */
-static void expect_attention(const rv_llm_attention *a, size_t t) {
+static void expect_attention(const rv_llm_attention *a, enum kind kind, size_t t) {
     static double weights[256];
     double top = -INFINITY, sum = 0;
     for (size_t p = a->first[t]; p < a->end[t]; p++) {
         weights[p] = 0;
         for (size_t d = 0; d < a->head_dim; d++)
             weights[p] += (double)a->query[t * a->query_stride + d] *
-                          read_number(f16, a->keys, (p / RV_KEY_BLOCK * a->head_dim + d) * RV_KEY_BLOCK + p % RV_KEY_BLOCK);
+                          read_number(kind, a->keys, (p / RV_KEY_BLOCK * a->head_dim + d) * RV_KEY_BLOCK + p % RV_KEY_BLOCK);
         top = fmax(top, weights[p]);
     }
     for (size_t p = a->first[t]; p < a->end[t]; p++) sum += weights[p] = exp(weights[p] - top);
     for (size_t d = 0; d < a->head_dim; d++) {
         double want = 0;
         for (size_t p = a->first[t]; p < a->end[t]; p++)
-            want += weights[p] / sum * read_number(f16, a->values, p * a->value_stride + d);
+            want += weights[p] / sum * read_number(kind, a->values, p * a->value_stride + d);
         expect("llm attend", a->out[t * a->query_stride + d], want, 2e-5);
     }
 }
 
-static void check_attend(size_t head_dim, size_t positions) {
+static void check_attend(size_t head_dim, size_t positions, bool wide) {
     const size_t blocks = (positions + RV_KEY_BLOCK - 1) / RV_KEY_BLOCK, stride = (head_dim + 15) / 16 * 16;
     float *query = placed(0, RV_LLM_QUERIES * head_dim * sizeof *query, sizeof *query, AT_END);
-    uint16_t *keys = placed(1, blocks * RV_KEY_BLOCK * head_dim * 2, 2, AT_END);
-    uint16_t *values = placed(2, positions * stride * 2, 2, AT_END);
+    const enum kind kind = wide ? f32 : f16;
+    const size_t bytes = wide ? sizeof(float) : sizeof(uint16_t);
+    void *keys = placed(1, blocks * RV_KEY_BLOCK * head_dim * bytes, bytes, AT_END);
+    void *values = placed(2, positions * stride * bytes, bytes, AT_END);
     float *scores = placed(3, RV_LLM_QUERIES * (blocks + 1) * RV_KEY_BLOCK * sizeof *scores, sizeof *scores, AT_END);
     float *out = placed(4, RV_LLM_QUERIES * head_dim * sizeof *out, sizeof *out, AT_END);
     for (size_t i = 0; i < RV_LLM_QUERIES * head_dim; i++) query[i] = (float)random_normal();
-    for (size_t i = 0; i < blocks * RV_KEY_BLOCK * head_dim; i++) write_number(f16, keys, i, random_normal());
-    for (size_t i = 0; i < positions * stride; i++) write_number(f16, values, i, random_normal());
+    for (size_t i = 0; i < blocks * RV_KEY_BLOCK * head_dim; i++) write_number(kind, keys, i, random_normal());
+    for (size_t i = 0; i < positions * stride; i++) write_number(kind, values, i, random_normal());
     for (size_t queries = 1; queries <= RV_LLM_QUERIES; queries++) {
         rv_llm_attention a = {.query = query, .queries = queries, .query_stride = head_dim, .head_dim = head_dim};
-        a.keys = keys, a.values = values, a.value_stride = stride, a.scores = scores, a.out = out;
+        a.keys = keys, a.values = values, a.wide = wide, a.value_stride = stride, a.scores = scores, a.out = out;
         for (size_t t = 0; t < queries; t++) {
             a.end[t] = positions - (t < positions ? t : positions - 1);
             a.first[t] = t % 2 && a.end[t] > 40 ? a.end[t] - 40 : 0;
         }
         kernels.attend(&a);
-        for (size_t t = 0; t < queries; t++) expect_attention(&a, t);
+        for (size_t t = 0; t < queries; t++) expect_attention(&a, kind, t);
         expect_surroundings_untouched("llm attend", 4, out, RV_LLM_QUERIES * head_dim * sizeof *out);
     }
 }
@@ -205,8 +207,10 @@ void check_llm(void) {
     report("llm quantize");
     check_halves();
     report("llm halves");
-    check_attend(8, 1);
-    check_attend(64, 31);
-    check_attend(20, 100);
+    for (int wide = 0; wide < 2; wide++) {
+        check_attend(8, 1, wide);
+        check_attend(64, 31, wide);
+        check_attend(20, 100, wide);
+    }
     report("llm attend");
 }

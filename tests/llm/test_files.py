@@ -61,7 +61,7 @@ def test_parameters_and_bytes_are_counted_once(tmp_path: Path) -> None:
     layer = 2 * WIDTH * WIDTH + 2 * KEYS * WIDTH + 3 * INNER * WIDTH + 2 * WIDTH
     assert found.parameters == VOCABULARY * WIDTH + LAYERS * layer + WIDTH
     assert found.weight_bytes == 4 * found.parameters
-    assert found.architecture.kv_bytes_per_token == 2 * 2 * LAYERS * KEYS
+    assert found.kv_bytes_per_token == 4 * 2 * LAYERS * KEYS
 
 
 def test_a_sharded_folder_is_read_by_its_index(tmp_path: Path) -> None:

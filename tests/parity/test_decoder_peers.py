@@ -1,8 +1,6 @@
 """Decoders beside `transformers` on PyTorch and beside llama.cpp: random small models of every architecture.
 
-Our caches hold keys and values as float16 (as llama.cpp's do unless told otherwise, which is then off by as much), so
-the judge's are rounded to float16 too. Where a sum in another order puts a key on the other side of a half step, later
-logits differ by that step: few may, and by no more. Pairing the wrong rotary halves would be off by 0.1.
+Pairing the wrong rotary halves would be off by 0.1.
 """
 
 from __future__ import annotations
@@ -71,13 +69,6 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 IDS = np.random.default_rng(3).integers(0, VOCABULARY, LENGTH).astype(np.int32)
 
 
-class HalfCache(transformers.DynamicCache):
-    """Keys and values rounded to float16."""
-
-    def update(self, keys: Any, values: Any, *rest: Any, **more: Any) -> Any:
-        return super().update(keys.half().float(), values.half().float(), *rest, **more)
-
-
 @dataclass(frozen=True)
 class Case:
     """A model of `transformers`, in memory and as a folder, and its logits after each of `IDS`."""
@@ -90,8 +81,7 @@ class Case:
 
 def logits_of(model: Any) -> np.ndarray:
     with torch.no_grad():
-        cache = HalfCache(config=model.config)
-        found: np.ndarray = model(torch.tensor(IDS[None].astype(np.int64)), past_key_values=cache).logits[0].numpy()
+        found: np.ndarray = model(torch.tensor(IDS[None].astype(np.int64))).logits[0].numpy()
     return found
 
 
@@ -135,9 +125,7 @@ def test_float32_logits_are_those_of_transformers(case: Case, instruction_set: s
     assert lib.in_use() == instruction_set
     for path in (case.folder, written(case, tmp_path, "f32")):
         for found in both_ways(load_model(path, 256)):
-            error = np.abs(found - case.logits)
-            assert np.quantile(error, 0.99) < 1e-4
-            assert error.max() < 2e-4
+            assert np.abs(found - case.logits).max() < 1e-4
 
 
 def test_half_precision_logits_are_near(case: Case, instruction_set: str, tmp_path: Path) -> None:
@@ -168,19 +156,25 @@ def test_llama_cpp_reads_our_files(case: Case, tmp_path: Path, recipe: str) -> N
     model = load_model(path, 64)  # as many as llama.cpp was told, which LongRoPE goes by
     ours = model.forward([Part(Cache(model, length), IDS[:length], length)])
     assert cosines(ours, np.array(theirs.scores[:length])).min() > (0.99999 if recipe == "f32" else 0.995)
-    if recipe == "f32":
-        prompt = IDS[:8].tolist()
-        cache, greedy = Cache(model, 64), []
-        logits = model.forward([Part(cache, np.array(prompt, np.int32))])[0]
-        for _ in range(50):
-            second, first = np.partition(logits, -2)[-2:]
-            if first - second < 0.02:
-                break
-            greedy.append(int(logits.argmax()))
-            logits = model.forward([Part(cache, np.array(greedy[-1:], np.int32))])[0]
-        theirs.reset()
-        drawn = theirs.generate(prompt, temp=0.0, repeat_penalty=1.0)
-        assert [next(drawn) for _ in greedy] == greedy
+
+
+@pytest.mark.parametrize("recipe", ["f32", "f16"])
+def test_greedy_tokens_are_those_of_llama_cpp(case: Case, tmp_path: Path, recipe: str) -> None:
+    if case.name in ("mistral", "phi3"):
+        pytest.skip("llama.cpp has no window for Mistral, and one for Phi-3 that is off")
+    path, room, clear = written(case, tmp_path, recipe), 128, 0
+    theirs = llama_cpp.Llama(str(path), n_ctx=room, logits_all=True, verbose=False, n_threads=2)
+    model = load_model(path, room)
+    cache, tokens = Cache(model, room), IDS[:8]
+    for _ in range(64):
+        ours = model.forward([Part(cache, tokens)])[0]
+        theirs.eval(tokens.tolist())
+        second, first = np.partition(ours, -2)[-2:]
+        if first - second > 0.01:
+            clear += 1
+            assert theirs.scores[theirs.n_tokens - 1].argmax() == ours.argmax()
+        tokens = ours.argmax(keepdims=True).astype(np.int32)
+    assert clear > 32
 
 
 def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
