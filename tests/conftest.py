@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,10 @@ NUMBERS = count(1)
 Address = Callable[[Path], str]  # of the store that takes a folder's place, "" for the folder itself
 # Nothing here is to survive the machine: no test waits for its disk.
 FOR_TESTS = ("fsync = off", "full_page_writes = off", "max_connections = 60", "deadlock_timeout = '50ms'")
+
+
+# A shell that starts the tests in the background has them, and all they start, ignore Ctrl-C; here it must count.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Postgres:
