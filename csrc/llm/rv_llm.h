@@ -22,6 +22,7 @@ enum {
     RV_LLM_Q5_0 = 6,
     RV_LLM_Q8_0 = 8,
     RV_LLM_Q4_K = 12,
+    RV_LLM_Q5_K = 13,
     RV_LLM_Q6_K = 14,
     RV_LLM_BF16 = 30,
 };

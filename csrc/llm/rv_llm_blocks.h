@@ -5,6 +5,7 @@
  *   Q8_0  f16 d, 32 int8               value = d * q
  *   Q4_K  f16 d, f16 least, 12 bytes of 6-bit scales and minima, 128 bytes: 8 runs of 32,
  *         value = d * scale * q - least * minimum; a run's numbers are the low or high halves of 32 bytes
+ *   Q5_K  the same with 32 bytes of fifth bits before the 128: bit r of byte i belongs to number i of run r
  *   Q6_K  128 bytes of low halves, 64 of upper pairs of bits, 16 int8 scales, f16 d: 16 runs of 16,
  *         value = d * scale * (q - 32) */
 #ifndef RV_LLM_BLOCKS_H
@@ -14,11 +15,12 @@
 
 enum {
     RV_SMALL_BLOCK = 32, /* numbers in a block of Q4_0, Q5_0, Q8_0 */
-    RV_LARGE_BLOCK = 256, /* of Q4_K, Q6_K */
+    RV_LARGE_BLOCK = 256, /* of Q4_K, Q5_K, Q6_K */
     RV_Q4_0_BYTES = 18,
     RV_Q5_0_BYTES = 22,
     RV_Q8_0_BYTES = 34,
     RV_Q4_K_BYTES = 144,
+    RV_Q5_K_BYTES = 176,
     RV_Q6_K_BYTES = 210,
 };
 
@@ -41,8 +43,8 @@ static inline void rv_q5_0_codes(const uint8_t *block, int8_t *q) {
     }
 }
 
-/* A Q4_K block's q as they are, and its 8 scales and 8 minima. */
-static inline void rv_q4_k_codes(const uint8_t *block, int8_t *q, uint8_t *scales, uint8_t *minima) {
+/* The 8 scales and 8 minima of a Q4_K or Q5_K block, and q as they are. */
+static inline void rv_q4_k_scales(const uint8_t *block, uint8_t *scales, uint8_t *minima) {
     const uint8_t *packed = block + 4;
     for (int i = 0; i < 4; i++) {
         scales[i] = packed[i] & 63;
@@ -50,11 +52,20 @@ static inline void rv_q4_k_codes(const uint8_t *block, int8_t *q, uint8_t *scale
         scales[i + 4] = (uint8_t)((packed[i + 8] & 15) | packed[i] >> 6 << 4);
         minima[i + 4] = (uint8_t)(packed[i + 8] >> 4 | packed[i + 4] >> 6 << 4);
     }
+}
+
+static inline void rv_q4_k_codes(const uint8_t *block, int8_t *q) {
     for (int run = 0; run < 4; run++)
         for (int i = 0; i < 32; i++) {
             q[64 * run + i] = block[16 + 32 * run + i] & 15;
             q[64 * run + 32 + i] = block[16 + 32 * run + i] >> 4;
         }
+}
+
+static inline void rv_q5_k_codes(const uint8_t *block, int8_t *q) {
+    rv_q4_k_codes(block + 32, q);
+    for (int run = 0; run < 8; run++)
+        for (int i = 0; i < 32; i++) q[32 * run + i] |= (int8_t)((block[16 + i] >> run & 1) << 4);
 }
 
 static inline const int8_t *rv_q6_k_scales(const uint8_t *block) { return (const int8_t *)block + 192; }

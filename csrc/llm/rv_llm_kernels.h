@@ -10,12 +10,14 @@
 #include "rv_llm.h"
 
 /* The types' places in tables. */
-enum { RV_KIND_F32, RV_KIND_F16, RV_KIND_BF16, RV_KIND_Q4_0, RV_KIND_Q5_0, RV_KIND_Q8_0, RV_KIND_Q4_K, RV_KIND_Q6_K, RV_KINDS };
+enum { RV_KIND_F32, RV_KIND_F16, RV_KIND_BF16, RV_KIND_Q4_0, RV_KIND_Q5_0, RV_KIND_Q8_0, RV_KIND_Q4_K, RV_KIND_Q5_K,
+       RV_KIND_Q6_K, RV_KINDS };
 
 enum { RV_LLM_TOGETHER = 4, RV_LLM_QUERIES = 6, RV_KEY_BLOCK = 32, RV_SUM = 16, RV_PANEL_MOST = 32 };
 
 /* What goes into a product, `cols` numbers a token: floats for float matrices; for quantised ones bytes in [-127, 127], one
- * scale for each `group` (32, or 256 for Q4_K and Q6_K) of them, and the sum of each RV_SUM of them. */
+ * scale for each `group` (32, or 256 for types of large blocks) of them, and the sum of each RV_SUM of them. Where a number
+ * of a group is not finite its scale is NaN, which goes into all that is made of it. */
 typedef struct rv_llm_activations {
     size_t cols, group;
     float *x;

@@ -23,7 +23,7 @@ INLINE W w_two(const void *low, const void *high) {
     for (size_t n = 0; n < count; n++)                                                                                 \
         for (size_t t = 0; t < tokens; t++) out[t * stride + n * apart] = w_sum(sums[n][t])
 
-enum { Q8_0, Q4_0, Q5_0 };
+enum { Q8_0, Q4_0, Q5_0, Q4_K, Q5_K, Q6_K };
 
 /* The scales of 2 * pairs blocks: the first of each pair in the low half, the second in the high one, others 0. */
 INLINE __m256 scales_of(const uint8_t *block, const size_t bytes, const size_t pairs) {
@@ -160,7 +160,7 @@ INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, con
     END_ROWS;
 }
 
-/* The 8 scales, then the 8 minima, of a Q4_K block as int16: four of each are the low 6 bits of a byte, the others a half of
+/* The 8 scales, then the 8 minima, of a Q4_K or Q5_K block as int16: four of each are the low 6 bits of a byte, the others a half of
  * a byte and two bits that those left over. `packed` is read four bytes too far, which are the block's own. */
 INLINE W q4_k_scales(const uint8_t *packed) {
     const __m128i words = _mm_loadu_si128((const void *)packed);
@@ -177,8 +177,15 @@ INLINE W w_spread_number(W numbers, int i) {
     return _mm256_shuffle_epi8(numbers, _mm256_set1_epi16((short)((2 * i + 1) << 8 | 2 * i)));
 }
 
-INLINE void block_q4_k(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
-                       const size_t tokens, __m256 *sums) {
+/* Bit `bit` of each byte as 16 or 0. */
+INLINE W bit_as_fifth(W bits, const int bit) {
+    const W there = bit < 4 ? _mm256_slli_epi16(bits, 4 - bit) : _mm256_srli_epi16(bits, bit - 4);
+    return _mm256_and_si256(there, _mm256_set1_epi8(16));
+}
+
+INLINE void block_with_least(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
+                             const size_t tokens, const int is_q5_k, __m256 *sums) {
+    const uint8_t *halves = block + (is_q5_k ? 48 : 16);
     const W both = q4_k_scales(block + 4);
     const W scales = _mm256_permute2x128_si256(both, both, 0);
     const W each = _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)); /* minima by twos */
@@ -188,9 +195,13 @@ INLINE void block_q4_k(const uint8_t *block, const rv_llm_activations *a, size_t
     for (size_t t = 0; t < tokens; t++) dots[t] = w_zero();
 #pragma GCC unroll 4
     for (int run = 0; run < 4; run++) {
-        const W codes = w_load(block + 16 + 32 * run);
-        const W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-        const W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
+        const W codes = w_load(halves + 32 * run);
+        W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
+        W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
+        if (is_q5_k) {
+            low = _mm256_or_si256(low, bit_as_fifth(w_load(block + 16), 2 * run));
+            high = _mm256_or_si256(high, bit_as_fifth(w_load(block + 16), 2 * run + 1));
+        }
         const W low_by = w_spread_number(scales, 2 * run), high_by = w_spread_number(scales, 2 * run + 1);
         for (size_t t = 0; t < tokens; t++) {
             const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 64 * run;
@@ -248,13 +259,13 @@ INLINE void block_q6_k(const uint8_t *block, const rv_llm_activations *a, size_t
 }
 
 INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
-                       size_t token, const size_t tokens, const int is_q4_k, float *out, size_t stride) {
+                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
     const size_t step = apart * (a->cols / 256) * bytes;
     BEGIN_ROWS;
     for (size_t b = 0; b < a->cols / 256; b++, row += bytes)
         for (size_t n = 0; n < count; n++) {
-            if (is_q4_k) block_q4_k(row + n * step, a, token, b, tokens, sums[n]);
-            else block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
+            if (kind == Q6_K) block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
+            else block_with_least(row + n * step, a, token, b, tokens, kind == Q5_K, sums[n]);
         }
     END_ROWS;
 }
@@ -266,12 +277,15 @@ INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, siz
 #define ROWS_q5_0(count, apart, tokens) \
     rows_small(weights, count, apart, a, token, tokens, Q5_0, out, stride)
 #define ROWS_q4_k(count, apart, tokens) \
-    rows_large(weights, count, apart, RV_Q4_K_BYTES, a, token, tokens, 1, out, stride)
+    rows_large(weights, count, apart, RV_Q4_K_BYTES, a, token, tokens, Q4_K, out, stride)
+#define ROWS_q5_k(count, apart, tokens) \
+    rows_large(weights, count, apart, RV_Q5_K_BYTES, a, token, tokens, Q5_K, out, stride)
 #define ROWS_q6_k(count, apart, tokens) \
-    rows_large(weights, count, apart, RV_Q6_K_BYTES, a, token, tokens, 0, out, stride)
+    rows_large(weights, count, apart, RV_Q6_K_BYTES, a, token, tokens, Q6_K, out, stride)
 
 ROWS(q8_0)
 ROWS(q4_0)
 ROWS(q5_0)
 ROWS(q4_k)
+ROWS(q5_k)
 ROWS(q6_k)

@@ -3,16 +3,21 @@
 #include "rv_llm_internal.h"
 #include "rv_llm_kernels.h"
 
+#include <float.h>
+
 static void quantize(const rv_llm_activations *a, size_t token, size_t tokens, size_t col, size_t end) {
     for (size_t t = token; t < token + tokens; t++)
         for (size_t c = col; c < end; c += a->group) {
             const float *x = a->x + t * a->cols + c;
             int8_t *q = a->q + t * a->cols + c;
-            float top = 0;
-            for (size_t i = 0; i < a->group; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-            const float scale = top / 127, inverse = scale > 0 ? 1 / scale : 0;
+            float top = 0, none = 0;
+            for (size_t i = 0; i < a->group; i++) {
+                top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+                none += x[i] - x[i]; /* NaN if it is not finite */
+            }
+            const float scale = top / 127 + none;
             a->scales[(t * a->cols + c) / a->group] = scale;
-            for (size_t i = 0; i < a->group; i++) q[i] = (int8_t)lrintf(x[i] * inverse);
+            for (size_t i = 0; i < a->group; i++) q[i] = scale >= FLT_MIN ? (int8_t)lrintf(x[i] * (1 / scale)) : 0;
             int16_t *sums = a->sums + (t * a->cols + c) / RV_SUM;
             for (size_t i = 0; i < a->group; i += RV_SUM) {
                 sums[i / RV_SUM] = 0;
@@ -75,10 +80,12 @@ static float dot_small(int32_t type, const uint8_t *block, const int8_t *x, floa
     return (float)dot * (rv_half_at(block) * scale);
 }
 
-static float dot_q4_k(const uint8_t *block, const int8_t *x, float scale) {
+static float dot_with_least(int32_t type, const uint8_t *block, const int8_t *x, float scale) {
     int8_t q[RV_LARGE_BLOCK];
     uint8_t scales[8], minima[8];
-    rv_q4_k_codes(block, q, scales, minima);
+    rv_q4_k_scales(block, scales, minima);
+    if (type == RV_LLM_Q5_K) rv_q5_k_codes(block, q);
+    else rv_q4_k_codes(block, q);
     int32_t dot = 0, least = 0;
     for (size_t i = 0; i < RV_LARGE_BLOCK; i++) {
         dot += scales[i / 32] * q[i] * x[i];
@@ -122,6 +129,8 @@ static float dot_floats(int32_t type, const uint8_t *row, const float *x, size_t
 #define DOT_Q4_0(row, x, scale) dot_small(RV_LLM_Q4_0, row, x, scale)
 #define DOT_Q5_0(row, x, scale) dot_small(RV_LLM_Q5_0, row, x, scale)
 #define DOT_Q8_0(row, x, scale) dot_small(RV_LLM_Q8_0, row, x, scale)
+#define DOT_Q4_K(row, x, scale) dot_with_least(RV_LLM_Q4_K, row, x, scale)
+#define DOT_Q5_K(row, x, scale) dot_with_least(RV_LLM_Q5_K, row, x, scale)
 
 ROWS(rows_f32, sum = dot_floats(RV_LLM_F32, row, a->x + at, a->cols))
 ROWS(rows_f16, sum = dot_floats(RV_LLM_F16, row, a->x + at, a->cols))
@@ -129,12 +138,13 @@ ROWS(rows_bf16, sum = dot_floats(RV_LLM_BF16, row, a->x + at, a->cols))
 ROWS(rows_q4_0, BLOCKS(RV_Q4_0_BYTES, DOT_Q4_0))
 ROWS(rows_q5_0, BLOCKS(RV_Q5_0_BYTES, DOT_Q5_0))
 ROWS(rows_q8_0, BLOCKS(RV_Q8_0_BYTES, DOT_Q8_0))
-ROWS(rows_q4_k, BLOCKS(RV_Q4_K_BYTES, dot_q4_k))
+ROWS(rows_q4_k, BLOCKS(RV_Q4_K_BYTES, DOT_Q4_K))
+ROWS(rows_q5_k, BLOCKS(RV_Q5_K_BYTES, DOT_Q5_K))
 ROWS(rows_q6_k, BLOCKS(RV_Q6_K_BYTES, dot_q6_k))
 
 const rv_llm_kernels rv_llm_scalar = {
     .quantize = quantize,
     .halves = halves,
     .attend = attend,
-    .rows = {rows_f32, rows_f16, rows_bf16, rows_q4_0, rows_q5_0, rows_q8_0, rows_q4_k, rows_q6_k},
+    .rows = {rows_f32, rows_f16, rows_bf16, rows_q4_0, rows_q5_0, rows_q8_0, rows_q4_k, rows_q5_k, rows_q6_k},
 };

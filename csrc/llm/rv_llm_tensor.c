@@ -11,6 +11,7 @@ static size_t block_numbers(int32_t type) {
     case RV_LLM_Q5_0:
     case RV_LLM_Q8_0: return RV_SMALL_BLOCK;
     case RV_LLM_Q4_K:
+    case RV_LLM_Q5_K:
     case RV_LLM_Q6_K: return RV_LARGE_BLOCK;
     default: return 0;
     }
@@ -23,6 +24,7 @@ static size_t block_bytes(int32_t type) {
     case RV_LLM_Q5_0: return RV_Q5_0_BYTES;
     case RV_LLM_Q8_0: return RV_Q8_0_BYTES;
     case RV_LLM_Q4_K: return RV_Q4_K_BYTES;
+    case RV_LLM_Q5_K: return RV_Q5_K_BYTES;
     case RV_LLM_Q6_K: return RV_Q6_K_BYTES;
     default: return 2;
     }
@@ -43,6 +45,7 @@ size_t rv_llm_kind(int32_t type) {
     case RV_LLM_Q5_0: return RV_KIND_Q5_0;
     case RV_LLM_Q8_0: return RV_KIND_Q8_0;
     case RV_LLM_Q4_K: return RV_KIND_Q4_K;
+    case RV_LLM_Q5_K: return RV_KIND_Q5_K;
     default: return RV_KIND_Q6_K;
     }
 }
@@ -74,7 +77,9 @@ static void dequantize_large(int32_t type, const uint8_t *block, float *out) {
             out[i] = rv_half_at(block + 208) * rv_q6_k_scales(block)[i / 16] * q[i];
         return;
     }
-    rv_q4_k_codes(block, q, scales, minima);
+    rv_q4_k_scales(block, scales, minima);
+    if (type == RV_LLM_Q5_K) rv_q5_k_codes(block, q);
+    else rv_q4_k_codes(block, q);
     for (size_t i = 0; i < RV_LARGE_BLOCK; i++)
         out[i] = rv_half_at(block) * scales[i / 32] * q[i] - rv_half_at(block + 2) * minima[i / 32];
 }

@@ -15,10 +15,12 @@
  * A panel holds PANEL rows side by side, 4 columns of each at a time:
  *   floats      a float a row for each column
  *   small       for each block PANEL float scales, then 8 times PANEL times 4 codes
- *   Q4_K        PANEL d, PANEL least, 8 times PANEL scales, 8 times PANEL minima, each twice as int16, then the codes
+ *   Q4_K, Q5_K  PANEL d, PANEL least, 8 times PANEL scales, 8 times PANEL minima, each twice as int16, then the codes
  *   Q6_K        PANEL d, 16 times PANEL scales twice, 8 times PANEL pairs of scales times 32, then the codes */
 #include "../rv.h"
 #include "rv_llm_internal.h"
+
+#include <float.h>
 
 #define INLINE static inline __attribute__((always_inline))
 enum { PANEL = 2 * V_LANES, CODES = 4 * PANEL };
@@ -31,14 +33,20 @@ static void quantize(const rv_llm_activations *a, size_t token, size_t tokens, s
             const float *x = a->x + t * a->cols + c;
             int8_t *q = a->q + t * a->cols + c;
             int16_t *sums = a->sums + (t * a->cols + c) / RV_SUM;
-            V top = v_set(0);
+            V top = v_set(0), none = v_set(0);
             for (size_t i = 0; i < a->group; i += V_LANES) {
                 const V v = v_load(x + i);
                 top = v_max(top, v_max(v, v_sub(v_set(0), v)));
+                none = v_add(none, v_sub(v, v)); /* NaN if one is not finite */
             }
-            const float scale = v_greatest(top) / 127;
-            const V inverse = v_set(scale > 0 ? 1 / scale : 0);
+            const float scale = v_greatest(top) / 127 + v_sum(none);
             a->scales[(t * a->cols + c) / a->group] = scale;
+            if (!(scale >= FLT_MIN)) { /* below, its inverse might be infinite */
+                memset(q, 0, a->group);
+                memset(sums, 0, a->group / RV_SUM * sizeof *sums);
+                continue;
+            }
+            const V inverse = v_set(1 / scale);
             for (size_t i = 0; i < a->group; i += RV_SUM) {
                 V sum = v_set(0); /* of whole numbers: exact */
                 for (size_t j = 0; j < RV_SUM; j += V_LANES) {

@@ -50,15 +50,19 @@ UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, uint8_t q[32]; nibbles(block + 2, q); place_co
 UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, uint8_t q[32]; nibbles(block + 6, q); add_fifth_bits(block + 2, q);
              place_codes(panel + 4 * PANEL, r, q, 32))
 
-static void unpack_q4_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
+INLINE void unpack_with_least(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to,
+                              const int is_q5_k) {
+    const size_t bytes = is_q5_k ? RV_Q5_K_BYTES : RV_Q4_K_BYTES;
     if (rows < PANEL) memset(to, 0, cols / 256 * Q4_K_PANEL);
     for (size_t r = 0; r < rows; r++, weights += row_bytes)
         for (size_t b = 0; b < cols / 256; b++) {
-            const uint8_t *block = weights + b * RV_Q4_K_BYTES;
+            const uint8_t *block = weights + b * bytes;
             uint8_t *panel = (uint8_t *)to + b * Q4_K_PANEL, *twice = panel + 8 * PANEL, scales[8], minima[8];
             const float d = half(block), least = half(block + 2);
             int8_t q[256];
-            rv_q4_k_codes(block, q, scales, minima);
+            rv_q4_k_scales(block, scales, minima);
+            if (is_q5_k) rv_q5_k_codes(block, q);
+            else rv_q4_k_codes(block, q);
             memcpy(panel + 4 * r, &d, sizeof d);
             memcpy(panel + 4 * PANEL + 4 * r, &least, sizeof least);
             for (size_t i = 0; i < 8; i++) {
@@ -67,6 +71,14 @@ static void unpack_q4_k(const uint8_t *weights, size_t rows, size_t row_bytes, s
             }
             place_codes(twice + 16 * CODES, r, q, 256);
         }
+}
+
+static void unpack_q4_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
+    unpack_with_least(weights, rows, row_bytes, cols, to, 0);
+}
+
+static void unpack_q5_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
+    unpack_with_least(weights, rows, row_bytes, cols, to, 1);
 }
 
 static void unpack_q6_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
@@ -181,14 +193,16 @@ INLINE void tile_small(const uint8_t *panel, const rv_llm_activations *a, size_t
     END_TILE;
 }
 
-INLINE void tile_q4_k(const uint8_t *panel, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
-                      size_t stride) {
+/* Each scale is for a run, or for two. */
+INLINE void tile_with_least(const uint8_t *panel, const rv_llm_activations *a, size_t token, const size_t tokens,
+                            float *out, size_t stride, const size_t runs_a_scale) {
     BEGIN_TILE;
     for (size_t b = 0; b < cols / 256; b++, panel += Q4_K_PANEL) {
         const uint8_t *twice = panel + 8 * PANEL;
         I dots[TILE_TOKENS][2], least[TILE_TOKENS][2];
         for (size_t t = 0; t < tokens; t++) dots[t][0] = dots[t][1] = i_set(0);
-        add_runs(dots, twice + 16 * CODES, twice, q + 256 * b, cols, tokens, 8, 1, 8);
+        add_runs(dots, twice + 16 * CODES, twice, q + 256 * b, cols, tokens, 8 * runs_a_scale, runs_a_scale,
+                 8 / runs_a_scale);
         for (size_t n = 0; n < 2; n++) {
             const V rows = v_load((const float *)(const void *)panel + n * V_LANES);
             for (size_t t = 0; t < tokens; t++)
@@ -236,11 +250,13 @@ INLINE void tile_q6_k(const uint8_t *panel, const rv_llm_activations *a, size_t 
 #define TILE_Q8_0(count) tile_q8_0(panel, a, token + t, count, out + t * stride, stride)
 #define TILE_Q4_0(count) tile_small(panel, a, token + t, count, out + t * stride, stride, 8, 8)
 #define TILE_Q5_0(count) tile_small(panel, a, token + t, count, out + t * stride, stride, 16, 4)
-#define TILE_Q4_K(count) tile_q4_k(panel, a, token + t, count, out + t * stride, stride)
+#define TILE_Q4_K(count) tile_with_least(panel, a, token + t, count, out + t * stride, stride, 1)
+#define TILE_Q5_K(count) tile_with_least(panel, a, token + t, count, out + t * stride, stride, 2)
 #define TILE_Q6_K(count) tile_q6_k(panel, a, token + t, count, out + t * stride, stride)
 
 PANELS(q8_0, TILE_Q8_0)
 PANELS(q4_0, TILE_Q4_0)
 PANELS(q5_0, TILE_Q5_0)
 PANELS(q4_k, TILE_Q4_K)
+PANELS(q5_k, TILE_Q5_K)
 PANELS(q6_k, TILE_Q6_K)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ruvllm_mcp.llm.registry import Registered
 
 models = Group("models", help="Manage language models: GGUF files and Hugging Face folders.", no_args_is_help=True)
-RECIPES = ("q8_0", "q4_0", "q4_k_m", "f16", "bf16", "f32")
+RECIPES = ("q8_0", "q5_k_m", "q4_k_m", "q4_0", "f16", "bf16", "f32")
 
 
 @models.command("list", cls=Command)

@@ -2,7 +2,7 @@
 
 All values of a block share float16 scales; q are whole numbers:
 - Q8_0, Q5_0, Q4_0: 32 values, d * q, with q of 8, 5 or 4 bits (the latter two stored with 16 or 8 added).
-- Q4_K: 256 values in 8 runs of 32, d * s * q - m * t, with q of 4 bits and each run's s and t of 6.
+- Q4_K, Q5_K: 256 values in 8 runs of 32, d * s * q - m * t, with q of 4 or 5 bits and each run's s and t of 6.
 - Q6_K: 256 values in 16 runs of 16, d * s * q, with q of 6 bits and each run's s of 8.
 
 Scales are those, of some around the block's range, that leave the least squared error; q is then rounded by the scales
@@ -30,9 +30,12 @@ Q4_0 = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 Q5_0 = np.dtype([("d", "<f2"), ("high", "<u4"), ("q", "u1", 16)])
 Q8_0 = np.dtype([("d", "<f2"), ("q", "i1", 32)])
 Q4_K = np.dtype([("d", "<f2"), ("m", "<f2"), ("scales", "u1", (3, 4)), ("q", "u1", (4, 32))])
+Q5_K = np.dtype([*Q4_K.descr[:3], ("high", "u1", 32), ("q", "u1", (4, 32))])
 Q6_K = np.dtype([("low", "u1", (2, 64)), ("high", "u1", (2, 32)), ("scales", "i1", 16), ("d", "<f2")])
 PIECE = 1 << 19
 """Values worked on at once: fewer are slower, as threads wait for each other between NumPy's calls."""
+LEAST = np.float32(2**-25)
+"""Half of the least number above 0 that blocks tell from it: all they hold is some multiple of float16's least."""
 MOST_HALF, MOST = np.float32(65504), {"F32": np.finfo(np.float32).max, "BF16": np.float32(3.3895e38)}
 STEPS = np.arange(-9, 10, dtype=np.float32) / 10
 """By how much of a step a block's range is widened or narrowed in search of its best scale."""
@@ -57,6 +60,8 @@ def quantize(kind: str, values: npt.ArrayLike) -> Bytes:
             raise InvalidInputError(
                 f"Values too great for {kind}, or not finite, cannot be stored.", "Use BF16 or F32."
             )
+        if length > 1:
+            part = np.where(np.abs(part) < LEAST, np.float32(0), part)
         return np.ascontiguousarray(encode(part)).view(np.uint8).reshape(-1)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -123,21 +128,33 @@ def _from_q5_0(blocks: Blocks) -> FloatArray:
 
 
 def _q4_k(rows: FloatArray) -> Blocks:
+    blocks, q = _with_least(rows, Q4_K, 15)
+    blocks["q"] = q[:, :, 0] | q[:, :, 1] << 4
+    return blocks
+
+
+def _q5_k(rows: FloatArray) -> Blocks:
+    blocks, q = _with_least(rows, Q5_K, 31)
+    blocks["q"] = q[:, :, 0] & 15 | q[:, :, 1] << 4
+    blocks["high"] = np.packbits(q.reshape(-1, 8, 32) >> 4, axis=1, bitorder="little")[:, 0]
+    return blocks
+
+
+def _with_least(rows: FloatArray, dtype: np.dtype[Any], most: int) -> tuple[Blocks, Bytes]:
+    """Blocks with their scales, and q, 0 to `most`, (n, 4, 2, 32)."""
     runs = rows.reshape(-1, 32)
-    scales, least = (found.reshape(-1, 8) for found in _scale_and_least(runs, 15))
-    blocks = np.zeros(len(rows), Q4_K)
+    scales, least = (found.reshape(-1, 8) for found in _scale_and_least(runs, most))
+    blocks = np.zeros(len(rows), dtype)
     blocks["d"], blocks["m"] = scales.max(axis=1) / np.float32(63), least.max(axis=1) / np.float32(63)
     s = _rounded(scales, blocks["d"], 0, 63).astype(np.uint8)
     t = _rounded(least, blocks["m"], 0, 63).astype(np.uint8)
     blocks["scales"][:, 0] = s[:, :4] | s[:, 4:] >> 4 << 6
     blocks["scales"][:, 1] = t[:, :4] | t[:, 4:] >> 4 << 6
     blocks["scales"][:, 2] = s[:, 4:] & 15 | t[:, 4:] << 4
-    first = _rounded(runs + (_column(blocks["m"]) * t).reshape(-1, 1), (_column(blocks["d"]) * s).reshape(-1), 0, 15)
+    first = _rounded(runs + (_column(blocks["m"]) * t).reshape(-1, 1), (_column(blocks["d"]) * s).reshape(-1), 0, most)
     blocks["d"], blocks["m"] = _refitted(rows, first.reshape(-1, 8, 32) * s[:, :, None], t, blocks)
     scale, shift = (_column(blocks["d"]) * s).reshape(-1), (_column(blocks["m"]) * t).reshape(-1, 1)
-    q = _rounded(runs + shift, scale, 0, 15).astype(np.uint8).reshape(-1, 4, 2, 32)
-    blocks["q"] = q[:, :, 0] | q[:, :, 1] << 4
-    return blocks
+    return blocks, _rounded(runs + shift, scale, 0, most).astype(np.uint8).reshape(-1, 4, 2, 32)
 
 
 def _refitted(rows: FloatArray, steps: FloatArray, t: Bytes, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
@@ -156,12 +173,25 @@ def _refitted(rows: FloatArray, steps: FloatArray, t: Bytes, blocks: Blocks) -> 
 
 
 def _from_q4_k(blocks: Blocks) -> FloatArray:
+    return _over_least(blocks, _runs(blocks))
+
+
+def _from_q5_k(blocks: Blocks) -> FloatArray:
+    high = np.unpackbits(blocks["high"][:, None], axis=1, bitorder="little")
+    return _over_least(blocks, _runs(blocks) | high << 4)
+
+
+def _runs(blocks: Blocks) -> Bytes:
+    """The 4 bits of each number, (n, 8, 32)."""
+    return np.stack([blocks["q"] & 15, blocks["q"] >> 4], axis=2).reshape(-1, 8, 32)
+
+
+def _over_least(blocks: Blocks, q: npt.NDArray[np.integer]) -> FloatArray:
     first, second, mixed = blocks["scales"][:, 0], blocks["scales"][:, 1], blocks["scales"][:, 2]
     s = np.concatenate([first & 63, mixed & 15 | first >> 6 << 4], axis=1).astype(np.float32)
     t = np.concatenate([second & 63, mixed >> 4 | second >> 6 << 4], axis=1).astype(np.float32)
-    q = np.stack([blocks["q"] & 15, blocks["q"] >> 4], axis=2).reshape(-1, 8, 32).astype(np.float32)
     scale, shift = _column(blocks["d"]) * s, _column(blocks["m"]) * t
-    values: FloatArray = (q * scale[:, :, None] - shift[:, :, None]).reshape(-1, 256)
+    values: FloatArray = (q.astype(np.float32) * scale[:, :, None] - shift[:, :, None]).reshape(-1, 256)
     return values
 
 
@@ -274,6 +304,7 @@ KINDS = {
     "Q5_0": Kind(32, Q5_0, _q5_0, _from_q5_0),
     "Q4_0": Kind(32, Q4_0, _q4_0, _from_q4_0),
     "Q4_K": Kind(256, Q4_K, _q4_k, _from_q4_k),
+    "Q5_K": Kind(256, Q5_K, _q5_k, _from_q5_k),
     "Q6_K": Kind(256, Q6_K, _q6_k, _from_q6_k),
 }
 

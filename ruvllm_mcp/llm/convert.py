@@ -1,9 +1,9 @@
 """Any model file to a GGUF file of fewer bits, which llama.cpp reads too.
 
 Matrices become the type asked for, norms and biases F32. As in llama.cpp, the matrix that makes the logits is kept
-finer than the rest, and Q4_K_M gives half of the values and of the down projections 6 bits. Rows that are no whole
-blocks of 256 or 32 fall back to a finer type. Queries and keys of a `llama` folder are permuted on the way, since its
-GGUF files pair neighbours.
+finer than the rest, and Q4_K_M and Q5_K_M give half of the values and of the down projections 6 bits. Rows that are no
+whole blocks of 256 or 32 fall back to a finer type. Queries and keys of a `llama` folder are permuted on the way, since
+its GGUF files pair neighbours.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ RECIPES = {
     "bf16": Recipe("BF16", "BF16", "BF16", 32),
     "q8_0": Recipe("Q8_0", "Q8_0", "Q8_0", 7),
     "q4_0": Recipe("Q4_0", "Q4_0", "Q6_K", 2),
+    "q5_k_m": Recipe("Q5_K", "Q6_K", "Q6_K", 17),
     "q4_k_m": Recipe("Q4_K", "Q6_K", "Q6_K", 15),
 }
-COARSER = {"Q6_K": "Q8_0", "Q4_K": "Q5_0", "Q8_0": "F16", "Q5_0": "F16", "Q4_0": "F16"}
+COARSER = {"Q6_K": "Q8_0", "Q5_K": "Q8_0", "Q4_K": "Q5_0", "Q8_0": "F16", "Q5_0": "F16", "Q4_0": "F16"}
 """What a matrix becomes whose rows are no whole blocks of its type."""
 
 

@@ -22,7 +22,7 @@ from ruvllm_mcp.formats.gguf import GgufFile
 from ruvllm_mcp.formats.safetensors import SafeTensorsFile
 from ruvllm_mcp.llm.architectures import Architecture, from_config, from_gguf
 
-READABLE = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K")
+READABLE = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q5_K", "Q6_K")
 VECTORS = {"F32": 4, "F16": 2, "BF16": 2}
 """Types of matrices; those that norms and biases may have too, with the bytes of a number, by which it has to align."""
 MAX_CONFIG, MAX_INDEX = 1_000_000, 64_000_000

@@ -19,7 +19,7 @@ static const struct kind_of_matrix {
 } kinds[] = {
     {"llm f32", RV_LLM_F32, 85},    {"llm f16", RV_LLM_F16, 85},     {"llm bf16", RV_LLM_BF16, 85},
     {"llm q4_0", RV_LLM_Q4_0, 416}, {"llm q5_0", RV_LLM_Q5_0, 416},  {"llm q8_0", RV_LLM_Q8_0, 416},
-    {"llm q4_k", RV_LLM_Q4_K, 768}, {"llm q6_k", RV_LLM_Q6_K, 768},
+    {"llm q4_k", RV_LLM_Q4_K, 768}, {"llm q5_k", RV_LLM_Q5_K, 768}, {"llm q6_k", RV_LLM_Q6_K, 768},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -40,10 +40,11 @@ static void fill_weights(const struct kind_of_matrix *kind, uint8_t *weights, si
                          : kind->type == RV_LLM_Q5_0 ? RV_Q5_0_BYTES
                          : kind->type == RV_LLM_Q8_0 ? RV_Q8_0_BYTES
                          : kind->type == RV_LLM_Q4_K ? RV_Q4_K_BYTES
+                         : kind->type == RV_LLM_Q5_K ? RV_Q5_K_BYTES
                                                      : RV_Q6_K_BYTES;
     for (size_t at = 0; rv_llm_group(kind->type) && at < bytes; at += block) {
         set_half(weights + at + (kind->type == RV_LLM_Q6_K ? 208 : 0), 1);
-        if (kind->type == RV_LLM_Q4_K) set_half(weights + at + 2, 1);
+        if (kind->type == RV_LLM_Q4_K || kind->type == RV_LLM_Q5_K) set_half(weights + at + 2, 1);
         if (kind->type == RV_LLM_Q6_K && greatest) memset(weights + at + 192, at / block % 2 ? 0x80 : 0x7f, 16);
     }
 }
@@ -112,10 +113,15 @@ static void check_products(const struct kind_of_matrix *kind, bool greatest) {
     expect_surroundings_untouched(kind->name, 6, packed, size);
 }
 
+/* Groups of zeros, of numbers whose scale is too small to invert, with one number that is not finite, and of normal ones. */
 static void check_quantize(size_t group) {
     enum { COLS = 512 };
     float *x = placed(0, TOKENS * COLS * sizeof *x, sizeof *x, AT_END);
-    for (size_t i = 0; i < TOKENS * COLS; i++) x[i] = i < 300 ? 0 : (float)random_normal();
+    for (size_t i = 0; i < TOKENS * COLS; i++)
+        x[i] = (float)random_normal() * (i < COLS ? 0 : i < 2 * COLS ? 1e-39f : i < 3 * COLS ? 1e-37f : 1);
+    x[3 * COLS + 5] = NAN;
+    x[4 * COLS + 300] = INFINITY;
+    x[4 * COLS + 63] = -INFINITY;
     rv_llm_activations a = {.cols = COLS, .group = group, .x = x};
     a.q = placed(1, TOKENS * COLS, 1, AT_END);
     a.scales = placed(2, TOKENS * COLS / group * sizeof *a.scales, sizeof *a.scales, AT_END);
@@ -123,11 +129,16 @@ static void check_quantize(size_t group) {
     kernels.quantize(&a, 0, TOKENS, 0, COLS);
     for (size_t i = 0; i < TOKENS * COLS; i += RV_SUM) {
         float top = 0;
-        for (size_t j = i / group * group; j < (i / group + 1) * group; j++) top = fmaxf(top, fabsf(x[j]));
-        const float scale = top / 127, inverse = scale > 0 ? 1 / scale : 0;
+        bool finite = true;
+        for (size_t j = i / group * group; j < (i / group + 1) * group; j++) {
+            top = fmaxf(top, fabsf(x[j]));
+            finite = finite && isfinite(x[j]);
+        }
+        const float scale = finite ? top / 127 : NAN, inverse = scale >= 0x1p-126f ? 1 / scale : 0;
         double sum = 0;
         for (size_t j = i; j < i + RV_SUM; j++) {
-            expect("llm quantize", a.q[j], rintf(x[j] * inverse), 1e-9);
+            expect("llm quantize", a.q[j], inverse > 0 ? rintf(x[j] * inverse) : 0, 1e-9);
+            if (a.q[j] < -127) fail("llm quantize", "%d is no byte to multiply by", a.q[j]);
             sum += a.q[j];
         }
         expect("llm quantize", a.sums[i / RV_SUM], sum, 1e-9);

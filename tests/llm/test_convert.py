@@ -106,6 +106,7 @@ def test_the_types_are_those_of_the_recipe(recipe: str, folder: Callable[..., Pa
         "bf16": ("BF16", "BF16", "BF16"),
         "q8_0": ("Q8_0", "Q8_0", "Q8_0"),
         "q4_0": ("Q4_0", "Q4_0", "Q8_0"),
+        "q5_k_m": ("Q8_0", "Q8_0", "Q8_0"),
         "q4_k_m": ("Q5_0", "Q8_0", "Q8_0"),
     }
     found = kinds["blk.0.attn_q.weight"], kinds["blk.1.ffn_down.weight"], kinds["token_embd.weight"]

@@ -134,7 +134,7 @@ def test_half_precision_logits_are_near(case: Case, instruction_set: str, tmp_pa
         assert np.abs(found - case.logits).max() < 3e-2
 
 
-@pytest.mark.parametrize("recipe", ["bf16", "q8_0", "q4_0", "q4_k_m"])
+@pytest.mark.parametrize("recipe", ["bf16", "q8_0", "q4_0", "q4_k_m", "q5_k_m"])
 def test_quantised_logits_are_those_of_the_dequantised_weights(
     case: Case, instruction_set: str, tmp_path: Path, recipe: str
 ) -> None:
@@ -145,7 +145,7 @@ def test_quantised_logits_are_those_of_the_dequantised_weights(
         assert cosines(found, judge).min() >= 0.995
 
 
-@pytest.mark.parametrize("recipe", ["f32", "q8_0", "q4_0", "q4_k_m"])
+@pytest.mark.parametrize("recipe", ["f32", "q8_0", "q4_0", "q4_k_m", "q5_k_m"])
 def test_llama_cpp_reads_our_files(case: Case, tmp_path: Path, recipe: str) -> None:
     if case.name == "mistral":
         pytest.skip("llama.cpp runs Mistral without its window")
