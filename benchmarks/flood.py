@@ -1,6 +1,6 @@
 """What hostile feedback can do: quality on questions never rated, before and after floods of it.
 
-    python benchmarks/flood.py DIR[,DIR...] [--feedbacks 10000] [--honest 100] [--cache FILE]
+    python benchmarks/flood.py DIR[,DIR...] [--feedbacks 10000] [--honest 100] [--cache DIR]
 
 DIRs are BEIR-style folders as in `learning.py`, whose simulated honest user rates some questions first. Then one kind
 of attacker at a time rates questions of the feedback half over and over: `random` names a shown memory at random,
@@ -16,9 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from learning import CachedEmbedder, Question, System
+from learning import Question, System
 
-from ruvllm_mcp import embed
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.trajectory import Trajectory
 
@@ -62,10 +61,8 @@ def main() -> None:
     parser.add_argument("--attacks", nargs="*", default=list(ATTACKS), choices=list(ATTACKS))
     parser.add_argument("--cache", type=Path, default=None)
     options = parser.parse_args()
-    embedder = CachedEmbedder(embed.load("minilm"), options.cache)
     with tempfile.TemporaryDirectory() as home:
-        system = System([Path(folder) for folder in options.folders.split(",")], embedder, Path(home))
-        embedder.save()
+        system = System([Path(folder) for folder in options.folders.split(",")], options.cache, Path(home))
         base = float(np.mean(system.scores("test", None)))
         print(f"{options.feedbacks} hostile after {options.honest} honest feedbacks; untrained nDCG@10 {base:.4f}")
         print(f"{'attack':16s}{'names':>8s}{'honest':>10s}{'flooded':>10s}{'trained':>10s}  against untrained")

@@ -1,14 +1,14 @@
 """What learning is worth on questions that nobody rated, with its price in forgetting and under wrong feedback.
 
-    python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache FILE]
+    python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache DIR]
     python benchmarks/learning.py noise DIR...
     python benchmarks/learning.py retention DIR,DIR,DIR
 
 Each DIR is a BEIR-style folder (corpus.jsonl, queries.jsonl with a `split` of feedback or test, qrels.tsv); folders
 joined with commas become namespaces of one store. A simulated user asks the feedback half in an order the seed decides,
 and names what was right for each question; the test half is asked before and after and never rated. Everything goes
-through the memory and the learning engine as a server would use them; only the embedder's output is kept in `--cache`,
-because it is always the same.
+through the memory and the learning engine as a server would use them. The folder `--cache` keeps the stores before any
+feedback, from run to run: embedding takes most of the time, and always gives the same.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import pickle
+import shutil
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from ruvllm_mcp import embed
 from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
-from ruvllm_mcp.learning.trajectory import Candidates, FloatArray, Trajectory, new_request_id
+from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_id
 from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.sqlite import FILE_NAME
@@ -40,6 +40,7 @@ from ruvllm_mcp.types import NewMemory
 
 DEPTH = 10
 KEPT_CANDIDATES = 100
+IDS = "ids.json"
 
 
 @dataclass(frozen=True)
@@ -49,50 +50,73 @@ class Question:
     text: str
     namespace: str
     right: dict[int, int]
-    vector: FloatArray
 
 
-class CachedEmbedder:
-    """The default embedder, its output kept by text."""
+class Remembering:
+    """An embedder that keeps the questions' vectors: each is asked dozens of times."""
 
-    def __init__(self, inner: Embedder, path: Path | None) -> None:
-        self._inner, self._path = inner, path
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
         self._known: dict[str, Encoded] = {}
-        if path is not None and path.exists():
-            self._known = pickle.loads(path.read_bytes())
-        self.name, self.dim, self.fingerprint, self.has_tokens = (
-            inner.name,
-            inner.dim,
-            inner.fingerprint,
-            inner.has_tokens,
-        )
+        self.name, self.dim, self.has_tokens = inner.name, inner.dim, inner.has_tokens
+        self.fingerprint = inner.fingerprint
 
     def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
-        for text in texts:
-            if text not in self._known:
-                self._known[text] = self._inner.encode([text], tokens=self.has_tokens)
-        found = [self._known[text] for text in texts]
-        kept = tuple(item.tokens[0] for item in found if item.tokens) if tokens and self.has_tokens else None
-        return Encoded(np.concatenate([item.vectors for item in found]), kept)
+        if len(texts) > 1:
+            return self._inner.encode(texts, tokens=tokens)
+        (text,) = texts
+        if text not in self._known:
+            self._known[text] = self._inner.encode([text], tokens=self.has_tokens)
+        return self._known[text]
 
     def count_tokens(self, text: str) -> int:
         return self._inner.count_tokens(text)
 
-    def save(self) -> None:
-        if self._path is not None:
-            self._path.write_bytes(pickle.dumps(self._known, protocol=5))
+
+def build(folders: Sequence[Path], embedder: Embedder, home: Path) -> None:
+    """Put each folder's documents into a store of its own namespace at `home`; `IDS` there says which became which."""
+    ids: dict[str, dict[str, int]] = {}
+    memory = Memory(home, lambda: embedder, namespace="benchmark")
+    for folder in folders:
+        rows = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
+        texts = [f"{row['title']} {row['text']}".strip() for row in rows]
+        items = [
+            NewMemory(text, row.get("metadata") or {}, folder.name, source=folder.name)
+            for text, row in zip(texts, rows, strict=True)
+        ]
+        print(f"embedding {folder.name}", file=sys.stderr, flush=True)
+        added = memory.add(items)
+        ids[folder.name] = {row["_id"]: int(memory_id) for row, memory_id in zip(rows, added, strict=True)}
+    memory.close()
+    (home / IDS).write_text(json.dumps(ids))
+
+
+def built(folders: Sequence[Path], embedder: Embedder, cache: Path | None, home: Path) -> None:
+    """The same, copied from `cache` where an earlier run has left it."""
+    if cache is None:
+        build(folders, embedder, home)
+        return
+    name = "+".join([*(folder.name for folder in folders), embedder.fingerprint.replace("/", "-")])
+    if not (cache / name).exists():
+        with tempfile.TemporaryDirectory(dir=cache) as fresh:
+            build(folders, embedder, Path(fresh))
+            Path(fresh).rename(cache / name)
+            Path(fresh).mkdir()
+    shutil.copytree(cache / name, home, dirs_exist_ok=True)
 
 
 class System:
     """A store of one or more folders, its questions, and an engine that learns on it."""
 
-    def __init__(self, folders: Sequence[Path], embedder: CachedEmbedder, home: Path) -> None:
-        self.memory = Memory(home, lambda: embedder, namespace="benchmark")
+    def __init__(self, folders: Sequence[Path], cache: Path | None, home: Path) -> None:
+        self.embedder = Remembering(embed.load("minilm"))
+        built(folders, self.embedder, cache, home)
+        self.memory = Memory(home, lambda: self.embedder, namespace="benchmark")
         self.questions: dict[str, list[Question]] = {"feedback": [], "test": []}
+        ids = json.loads((home / IDS).read_text())
         for folder in folders:
-            self._load(folder, embedder)
+            self._read(folder, ids[folder.name])
         self.path = home / FILE_NAME
-        self.embedder = embedder
         self.sona = self.opened()
 
     def opened(self) -> SonaEngine:
@@ -105,25 +129,14 @@ class System:
             self.memory.vectors,
         )
 
-    def _load(self, folder: Path, embedder: CachedEmbedder) -> None:
-        rows = [json.loads(line) for line in (folder / "corpus.jsonl").open()]
-        added = self.memory.add(
-            [
-                NewMemory(
-                    f"{row['title']} {row['text']}".strip(), row.get("metadata") or {}, folder.name, source=folder.name
-                )
-                for row in rows
-            ]
-        )
-        ids = {row["_id"]: int(memory) for row, memory in zip(rows, added, strict=True)}
+    def _read(self, folder: Path, ids: Mapping[str, int]) -> None:
         right: dict[str, dict[int, int]] = {}
         for line in (folder / "qrels.tsv").read_text().splitlines()[1:]:
             question, document, grade = line.split("\t")
             if int(grade) > 0:
                 right.setdefault(question, {})[ids[document]] = int(grade)
         for row in map(json.loads, (folder / "queries.jsonl").open()):
-            vector = embedder.encode([row["text"]]).vectors[0]
-            self.questions[row["split"]].append(Question(row["text"], folder.name, right[row["_id"]], vector))
+            self.questions[row["split"]].append(Question(row["text"], folder.name, right[row["_id"]]))
 
     def ask(self, question: Question, sona: SonaEngine | None) -> Trajectory:
         found = self.memory.search(question.text, DEPTH, namespaces=[question.namespace], teacher=sona)
@@ -302,12 +315,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--arms", nargs="*", default=None, help="only arms whose name holds one of these")
     options = parser.parse_args()
-    embedder = CachedEmbedder(embed.load("minilm"), options.cache)
     for given in options.folders:
         folders = [Path(folder) for folder in given.split(",")]
         with tempfile.TemporaryDirectory() as home:
-            system = System(folders, embedder, Path(home))
-            embedder.save()
+            system = System(folders, options.cache, Path(home))
             arms = [arm for arm in ARMS if options.arms is None or any(part in arm.name for part in options.arms)]
             if options.what == "uplift":
                 uplift(system, folders[0].name, options.seeds, arms)

@@ -4,7 +4,9 @@ For a new question, the nearest rated questions lend their votes. How alike two 
 (`late.TokenSigns`), by the cosine of their vectors where the embedder has no tokens. How far to trust a question of a
 given likeness is not assumed but counted: whenever a question is rated, the earlier votes that would have been lent
 to it are checked against what is now said: hits over trials per likeness, always by votes that had not seen the
-answer. With P(s) the counted chance that a memory right for a question is right for another at likeness s, the evidence
+answer. Before anything is counted, a question somewhat like another is taken for the same one in other words, as it
+mostly is where questions are few and varied; where they are many and alike, a handful of feedbacks counts that away.
+With P(s) the counted chance that a memory right for a question is right for another at likeness s, the evidence
 is -log(1 - P(s)), in units of its greatest value: next to nothing while P is small, for then the ranking knows better,
 and more than any ranking when P is near 1. A collection whose questions share no answers soon lends nothing. The best
 lender counts, not the sum, so many votes by one client on near-equal questions weigh no more than one; and each vote
@@ -21,6 +23,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +33,7 @@ from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
+FloatOrArray = TypeVar("FloatOrArray", np.float64, npt.NDArray[np.float64])
 
 KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)  # of cosine
 TOKEN_KNOTS = (0.22, 0.27, 0.32, 0.38, 0.46, 0.57, 0.62, 0.68, 1.0)  # of token likeness, about as telling as those
@@ -37,6 +41,7 @@ NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
 NO_TESTIMONY = Witness()
 _PRIOR = np.array([0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95])
 _PRIOR_TRIALS = 20.0
+_HOPE, _HOPE_TRIALS = np.array([0.01, 0.03, 0.08, 0.2, 0.3]), 2.0  # in its place at the first knots
 _LAST_PENALTY = 0.3  # before counts: a memory wrong for the very same question is this much less likely to be right
 _SAME = 0.999  # cosine from which two questions count as one; variants of one code snippet reach 0.997
 P_CHANCE = 0.01  # a candidate's chance of being right when nothing is known: some 100 candidates a question
@@ -47,9 +52,10 @@ _LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier r
 _NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
 
 
-def evidence_of(chance: float) -> float:
-    """The evidence in [0, 1] of a memory that is right with that chance in [0, 1]."""
-    return min(1.0, -math.log(1 - min(chance, float(_PRIOR[-1]))) / _FULL_EVIDENCE)
+def evidence_of(chances: FloatOrArray) -> FloatOrArray:
+    """The evidence in [0, 1] of memories that are right with those chances in [0, 1]."""
+    evidence: FloatOrArray = np.minimum(1.0, -np.log1p(-np.minimum(chances, _PRIOR[-1])) / _FULL_EVIDENCE)
+    return evidence
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,16 @@ class Lesson:
 
 @dataclass
 class _Question:
-    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote. `good`,
-    `bad`: what these come to, for and against, as long as the credits' epoch is `epoch`."""
+    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote. While the
+    credits' epoch is `epoch`, the votes on memories `ids` (n,) come to `worth` (n,): for `good`, against `bad`."""
 
     number: int
     tokens: TokenSigns | None = None
     votes: dict[int, dict[str, float]] = field(default_factory=dict)
-    good: dict[int, float] = field(default_factory=dict)
-    bad: dict[int, float] = field(default_factory=dict)
+    good: frozenset[int] = frozenset()
+    bad: frozenset[int] = frozenset()
+    ids: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    worth: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     epoch: int = -1
 
 
@@ -137,12 +145,12 @@ class Associations:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
             question = self._settled(slot)
-            for row, spoken in ((0, question.good.keys()), (2, question.bad.keys() & votes.keys())):
+            for row, spoken in ((0, question.good), (2, question.bad & votes.keys())):
                 hits = len(right & spoken)
                 for at, part in ((knot, 1 - share), (knot + 1, share)):
                     counts[row][at] += part * len(spoken)
                     counts[row + 1][at] += part * hits
-            here = question.good.keys() & seen
+            here = question.good & seen
             lent |= here
             lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
         lent = lent_by_others or lent
@@ -189,26 +197,26 @@ class Associations:
 
     def evidence(self, vector: FloatArray, tokens: TokenSigns | None = None) -> dict[int, float]:
         """Memory id → evidence in [-1, 1] on the question `vector`, from what was said of similar ones."""
+        lenders = self._similar(vector, tokens)
+        if not lenders:
+            return {}
         chances, penalties = self._trusted()
-        best: dict[int, float] = {}
-        worst: dict[int, float] = {}
-        for slot, knot, share, is_same in self._similar(vector, tokens):
-            chance = chances[knot] * (1 - share) + chances[knot + 1] * share
-            if is_same:  # the very question that was rated: no matter what carries over to others
-                chance = float(_PRIOR[-1])
-            penalty = penalties[knot] * (1 - share) + penalties[knot + 1] * share
-            question = self._settled(slot)
-            for memory, vote in question.good.items():
-                best[memory] = max(best.get(memory, 0.0), chance * vote)
-            for memory, vote in question.bad.items():
-                worst[memory] = min(worst.get(memory, 0.0), -penalty * vote)
-        found = {}
-        for memory in best.keys() | worst.keys():
-            against = _PENALTY_SHARE * worst.get(memory, 0.0) / _FULL_EVIDENCE
-            total = evidence_of(best.get(memory, 0.0)) + against
-            if total:
-                found[memory] = max(-1.0, total)
-        return found
+        questions = [self._settled(slot) for slot, *_ in lenders]
+        sizes = [len(question.ids) for question in questions]
+        # the very question that was rated speaks for itself, no matter what carries over to others
+        for_each = [
+            float(_PRIOR[-1]) if is_same else chances[knot] * (1 - share) + chances[knot + 1] * share
+            for _, knot, share, is_same in lenders
+        ]
+        against_each = [penalties[knot] * (1 - share) + penalties[knot + 1] * share for _, knot, share, _ in lenders]
+        worth = np.concatenate([question.worth for question in questions])
+        ids, place = np.unique(np.concatenate([question.ids for question in questions]), return_inverse=True)
+        best, worst = np.zeros(len(ids)), np.zeros(len(ids))
+        np.maximum.at(best, place, np.repeat(for_each, sizes) * worth)
+        np.minimum.at(worst, place, np.repeat(against_each, sizes) * -worth)
+        total = np.maximum(-1.0, evidence_of(best) + _PENALTY_SHARE / _FULL_EVIDENCE * worst)
+        spoken = total != 0
+        return dict(zip(ids[spoken].tolist(), total[spoken].tolist(), strict=True))
 
     def confirmed(self, ids: Sequence[int]) -> FloatArray:
         """Evidence in [-1, 1], float32 (n,), from having been right for any question: the log of how much likelier such
@@ -240,8 +248,10 @@ class Associations:
         question = self._questions[slot]
         if question.epoch != self._credits.epoch:
             come_to = {memory: self._credits.settled(by_client) for memory, by_client in question.votes.items()}
-            question.good = {memory: vote for memory, vote in come_to.items() if vote > 0}
-            question.bad = {memory: vote for memory, vote in come_to.items() if vote <= 0}
+            question.good = frozenset(memory for memory, vote in come_to.items() if vote > 0)
+            question.bad = frozenset(come_to.keys() - question.good)
+            question.ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
+            question.worth = np.fromiter(come_to.values(), np.float64, len(come_to))
             question.epoch = self._credits.epoch
         return question
 
@@ -289,17 +299,20 @@ class Associations:
     def _trusted(self) -> tuple[list[float], list[float]]:
         """Per knot: the chance that a vote for carries over, and the log ratio (<= 0) that a vote against costs.
 
-        Counts are shrunk to a prior curve, itself scaled by how the collection as a whole compares with it.
+        Counts are shrunk to a prior curve, itself scaled by how the collection as a whole compares with it; but where
+        questions are only somewhat alike, counts come fast, and a hopeful curve gives way to them at once.
         """
         if self._trust is None:
             trials, hits, against, saved = self._counts
             scale = min(1.0, (hits.sum() + 1.0) / (trials @ _PRIOR + 1.0))
-            chances = (hits + _PRIOR_TRIALS * _PRIOR * scale) / (trials + _PRIOR_TRIALS)
+            expected, weight = _PRIOR * scale, np.full(len(KNOTS), _PRIOR_TRIALS)
+            expected[: len(_HOPE)], weight[: len(_HOPE)] = _HOPE, _HOPE_TRIALS
+            chances = (hits + weight * expected) / (trials + weight)
             base = self._right / self._shown
             shares = np.linspace(1.0, _LAST_PENALTY, len(KNOTS))
             carried = (saved + _PRIOR_TRIALS * base * shares) / (against + _PRIOR_TRIALS)
             self._trust = (
-                np.maximum.accumulate(chances).tolist(),
+                _rising(chances.tolist(), (trials + weight).tolist()),
                 np.minimum(0.0, np.log(carried / base)).tolist(),
             )
         return self._trust
@@ -309,3 +322,16 @@ def _between(value: float, knots: Sequence[float]) -> tuple[int, float]:
     """The knot at or below `value` and how far it is on the way to the next one."""
     knot = min(bisect_right(knots, value) - 1, len(knots) - 2)
     return knot, min(1.0, (value - knots[knot]) / (knots[knot + 1] - knots[knot]))
+
+
+def _rising(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """The curve nearest to `values` by weighted squares that never falls (pool adjacent violators, Ayer 1955)."""
+    pools: list[tuple[float, float, int]] = []
+    for value, weight in zip(values, weights, strict=True):
+        count = 1
+        while pools and pools[-1][0] > value:
+            before, mass, more = pools.pop()
+            value = (value * weight + before * mass) / (weight + mass)
+            weight, count = weight + mass, count + more
+        pools.append((value, weight, count))
+    return [value for value, _, count in pools for _ in range(count)]

@@ -90,7 +90,7 @@ class SonaEngine:
             learned, _ = self._state_for(query_vector)
             for index, cosine in learned.bank.match(query_vector, _NEAREST_PATTERNS):
                 for memory, chance in _proposed(learned.bank.patterns[index], cosine):
-                    evidence.setdefault(memory, evidence_of(chance))
+                    evidence.setdefault(memory, float(evidence_of(np.float64(chance))))
             return evidence
 
     def confirmed(self, ids: Sequence[int]) -> FloatArray:

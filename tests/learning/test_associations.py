@@ -8,13 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.associations import KNOTS, TOKEN_KNOTS, Associations
+from ruvllm_mcp.learning.associations import KNOTS, TOKEN_KNOTS, Associations, _rising
 from ruvllm_mcp.learning.trajectory import FloatArray
 from ruvllm_mcp.memory.late import TokenSigns
+from ruvllm_mcp.memory.weights import DEFAULT
 
 from .conftest import DIM, at_cosine, unit
 
-PRIOR = [0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95]
+PRIOR = [0.01, 0.03, 0.08, 0.2, 0.3, 0.3, 0.6, 0.8, 0.95]
 _numbers = itertools.count(1)
 
 
@@ -80,6 +81,32 @@ def test_a_collection_whose_questions_share_no_answers_stops_lending() -> None:
     assert max(associations.evidence(unit(1)).values()) < 0.004
 
 
+def test_one_feedback_lifts_a_paraphrase_until_counts_say_otherwise() -> None:
+    """A standard deviation of the search's own score is what tells neighbours in a ranking apart."""
+    associations = Associations(DIM)
+    told(associations, unit(1), {7: 1.0})
+    paraphrase = at_cosine(0.65)
+    assert DEFAULT.taught * associations.evidence(paraphrase)[7] > 1
+    for step in range(20):  # of the same likeness, each right for something else
+        direction = np.zeros(DIM, np.float32)
+        direction[0], direction[2 + step] = 0.65, math.sqrt(1 - 0.65**2)
+        told(associations, direction, {100 + step: 1.0})
+    assert DEFAULT.taught * associations.evidence(paraphrase)[7] < 0.5
+
+
+def test_the_curve_of_chances_is_the_nearest_that_rises() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        values, weights = rng.random(9), rng.random(9) * 5 + 0.1
+        means = {
+            (low, high): np.average(values[low:high], weights=weights[low:high])
+            for low in range(9)
+            for high in range(low + 1, 10)
+        }  # the nearest rising curve at i is the greatest over starts of the least over ends of these
+        nearest = [max(min(means[low, high] for high in range(i + 1, 10)) for low in range(i + 1)) for i in range(9)]
+        assert _rising(values.tolist(), weights.tolist()) == pytest.approx(nearest)
+
+
 def test_a_collection_whose_questions_share_answers_lends_more() -> None:
     sharing, fresh = Associations(DIM), Associations(DIM)
     rng = np.random.default_rng(3)
@@ -143,7 +170,7 @@ def test_questions_with_tokens_are_compared_token_by_token() -> None:
     associations = Associations(DIM)
     told(associations, unit(1), {7: 1.0}, tokens=signs(1, 2, 3, 4))
     asked = signs(1, 2, 3, 9)
-    near = at_cosine(0.4)  # by its vector alone it would lend next to nothing
+    near = at_cosine(0.35)  # by its vector alone it would lend next to nothing
     one, other = (np.unpackbits(item.bits, axis=1) * 2.0 - 1 for item in (asked, signs(1, 2, 3, 4)))
     likeness = float((one @ other.T / one.shape[1]).max(axis=1).mean())
     chance = float(np.interp(likeness, TOKEN_KNOTS, PRIOR))
