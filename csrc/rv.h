@@ -98,7 +98,7 @@ const char *rv_kernel_name(size_t i);
 const char *rv_kernel_layer(size_t i, const rv_table *table);
 
 /* Long calls take `cancel`, NULL or a flag that another thread may set: they look at it at least once a millisecond on rows
- * of up to a million numbers (rv_matmul: 30,000), and return 0 once it is not 0. */
+ * of up to a million numbers (rv_matmul, and float16 on the scalar set: 30,000), and return 0 once it is not 0. */
 
 /* A many_... kernel, named without the prefix ("cosine_f16"), over any number of rows; the kernels of like name with whole
  * results. `out` has the kernel's type of number. */

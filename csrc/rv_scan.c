@@ -73,7 +73,7 @@ size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, si
     float scores[ROWS];
     for (size_t start = 0, here; start < rows; start += here) {
         if (cancel && *cancel) return 0;
-        here = block_rows(1 << 17, ROWS, cols, rows - start);
+        here = block_rows(1 << 15, ROWS, cols, rows - start);
         by->score(m, start, x, scores, here, cols);
         rank(&heap, k, scores, start, here, keep);
     }

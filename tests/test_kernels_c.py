@@ -35,6 +35,12 @@ def test_every_kernel_agrees_with_float64(program: Path, instruction_set: str) -
     assert reported >= set(lib.kernels())
 
 
+@pytest.mark.parametrize("instruction_set", lib.available())
+def test_long_calls_end_within_a_millisecond_of_their_cancel_flag(program: Path, instruction_set: str) -> None:
+    run = subprocess.run([program, "cancel", instruction_set], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_an_instruction_set_this_cpu_lacks_is_refused(program: Path) -> None:
     lacking = ({"sse41", "avx2", "avx512", "neon"} - set(lib.available())).pop()
     run = subprocess.run([program, lacking], capture_output=True, text=True, check=False)

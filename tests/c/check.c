@@ -1,5 +1,5 @@
-/* Runs every check on every instruction set of this CPU, or on the ones named as arguments. Exit code 1 if any failed.
- */
+/* check [cancel] [SET...]: every check on every instruction set of this CPU, or on the ones named; with `cancel`, how soon
+ * long calls can be ended, which wants a processor to itself. Exit code 1 if any failed. */
 #include "check.h"
 
 #include <math.h>
@@ -68,11 +68,7 @@ static void check_set(void) {
     report("layers");
 }
 
-static bool run(const char *name) {
-    if (!rv_use(name) || !rv_resolve(name, &set)) return false;
-    set_name = name;
-    if (strcmp(rv_in_use(), name)) fail("use", "%s is in use instead", rv_in_use());
-    seed_random(20260101);
+static void check_all(void) {
     check_set();
     check_pairs();
     check_maps();
@@ -82,19 +78,28 @@ static bool run(const char *name) {
     check_layers();
     check_encoder();
     check_llm();
+}
+
+static bool run(const char *name, void (*checks)(void)) {
+    if (!rv_use(name) || !rv_resolve(name, &set)) return false;
+    set_name = name;
+    if (strcmp(rv_in_use(), name)) fail("use", "%s is in use instead", rv_in_use());
+    seed_random(20260101);
+    checks();
     return true;
 }
 
 int main(int count, char **names) {
     static char *const all[] = {"scalar", "sse41", "avx2", "avx512", "neon"};
-    if (count > 1) {
-        for (int i = 1; i < count; i++) {
-            if (run(names[i])) continue;
-            fprintf(stderr, "no instruction set %s here\n", names[i]);
-            return 2;
-        }
-    } else {
-        for (size_t i = 0; i < sizeof all / sizeof *all; i++) run(all[i]);
+    const bool timed = count > 1 && !strcmp(names[1], "cancel");
+    void (*const checks)(void) = timed ? check_cancel : check_all;
+    const int first = timed ? 2 : 1;
+    for (int i = first; i < count; i++) {
+        if (run(names[i], checks)) continue;
+        fprintf(stderr, "no instruction set %s here\n", names[i]);
+        return 2;
     }
+    if (first == count)
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) run(all[i], checks);
     return failures_in_all > 0;
 }
