@@ -103,5 +103,5 @@ RV_TARGET_END
 
 #include "rv_llm_vector_table.h"
 
-const rv_llm_kernels rv_llm_avx2 = RV_LLM_VECTOR_TABLE;
+const rv_llm_kernels rv_llm_avx2 = RV_LLM_VECTOR_TABLE(halves);
 #endif

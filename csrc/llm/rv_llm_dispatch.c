@@ -6,7 +6,9 @@
 
 extern const rv_llm_kernels rv_llm_scalar;
 #if defined(__x86_64__)
-extern const rv_llm_kernels rv_llm_avx2, rv_llm_avx512;
+extern const rv_llm_kernels rv_llm_sse41, rv_llm_avx2, rv_llm_avx512;
+#elif defined(__aarch64__)
+extern const rv_llm_kernels rv_llm_neon, rv_llm_neon_dotprod;
 #endif
 
 static __attribute__((unused)) void lay(rv_llm_kernels *to, const rv_llm_kernels *over) {
@@ -26,8 +28,11 @@ rv_llm_kernels rv_llm_kernels_in_use(void) {
     rv_llm_kernels kernels = rv_llm_scalar;
     const char *name = rv_in_use();
 #if defined(__x86_64__)
+    if (!strcmp(name, "sse41")) lay(&kernels, &rv_llm_sse41);
     if (!strcmp(name, "avx2") || !strcmp(name, "avx512")) lay(&kernels, &rv_llm_avx2);
     if (!strcmp(name, "avx512") && rv_cpu_features() & RV_HAS_VNNI) lay(&kernels, &rv_llm_avx512);
+#elif defined(__aarch64__)
+    if (!strcmp(name, "neon")) lay(&kernels, rv_cpu_features() & RV_HAS_DOTPROD ? &rv_llm_neon_dotprod : &rv_llm_neon);
 #endif
     (void)name;
     return kernels;

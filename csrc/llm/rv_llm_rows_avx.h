@@ -184,8 +184,8 @@ INLINE W bit_as_fifth(W bits, const int bit) {
 }
 
 INLINE void block_with_least(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
-                             const size_t tokens, const int is_q5_k, __m256 *sums) {
-    const uint8_t *halves = block + (is_q5_k ? 48 : 16);
+                             const size_t tokens, const int kind, __m256 *sums) {
+    const uint8_t *halves = block + (kind == Q5_K ? 48 : 16);
     const W both = q4_k_scales(block + 4);
     const W scales = _mm256_permute2x128_si256(both, both, 0);
     const W each = _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)); /* minima by twos */
@@ -198,7 +198,7 @@ INLINE void block_with_least(const uint8_t *block, const rv_llm_activations *a, 
         const W codes = w_load(halves + 32 * run);
         W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
         W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
-        if (is_q5_k) {
+        if (kind == Q5_K) {
             low = _mm256_or_si256(low, bit_as_fifth(w_load(block + 16), 2 * run));
             high = _mm256_or_si256(high, bit_as_fifth(w_load(block + 16), 2 * run + 1));
         }
@@ -258,34 +258,4 @@ INLINE void block_q6_k(const uint8_t *block, const rv_llm_activations *a, size_t
     }
 }
 
-INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
-                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
-    const size_t step = apart * (a->cols / 256) * bytes;
-    BEGIN_ROWS;
-    for (size_t b = 0; b < a->cols / 256; b++, row += bytes)
-        for (size_t n = 0; n < count; n++) {
-            if (kind == Q6_K) block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
-            else block_with_least(row + n * step, a, token, b, tokens, kind == Q5_K, sums[n]);
-        }
-    END_ROWS;
-}
-
-#define ROWS_q8_0(count, apart, tokens) \
-    rows_small(weights, count, apart, a, token, tokens, Q8_0, out, stride)
-#define ROWS_q4_0(count, apart, tokens) \
-    rows_small(weights, count, apart, a, token, tokens, Q4_0, out, stride)
-#define ROWS_q5_0(count, apart, tokens) \
-    rows_small(weights, count, apart, a, token, tokens, Q5_0, out, stride)
-#define ROWS_q4_k(count, apart, tokens) \
-    rows_large(weights, count, apart, RV_Q4_K_BYTES, a, token, tokens, Q4_K, out, stride)
-#define ROWS_q5_k(count, apart, tokens) \
-    rows_large(weights, count, apart, RV_Q5_K_BYTES, a, token, tokens, Q5_K, out, stride)
-#define ROWS_q6_k(count, apart, tokens) \
-    rows_large(weights, count, apart, RV_Q6_K_BYTES, a, token, tokens, Q6_K, out, stride)
-
-ROWS(q8_0)
-ROWS(q4_0)
-ROWS(q5_0)
-ROWS(q4_k)
-ROWS(q5_k)
-ROWS(q6_k)
+#include "rv_llm_rows_large.h"

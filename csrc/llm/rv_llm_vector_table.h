@@ -1,8 +1,8 @@
-/* The table of a set that has all kernels of rv_llm_vector.h and its own rows. */
-#define RV_LLM_VECTOR_TABLE                                                                                            \
+/* The table of a set that has all kernels of rv_llm_vector.h, its own rows, and its own float16 or (NULL) another's. */
+#define RV_LLM_VECTOR_TABLE(HALVES)                                                                                          \
     {                                                                                                                  \
         .quantize = quantize,                                                                                          \
-        .halves = halves,                                                                                              \
+        .halves = HALVES,                                                                                              \
         .attend = attend,                                                                                              \
         .rows = {rows_f32, rows_f16, rows_bf16, rows_q4_0, rows_q5_0, rows_q8_0, rows_q4_k, rows_q5_k, rows_q6_k},                \
         .panel_rows = PANEL,                                                                                           \

@@ -1,0 +1,64 @@
+/* SSE4.1: four rows a vector, bytes multiplied as in AVX2. There is no fused multiply-add, so products round; float16 is made
+ * by the scalar kernel. */
+#if defined(__x86_64__)
+#include "../rv.h"
+#include "../rv_target.h"
+#include "rv_llm_blocks.h"
+#include "rv_llm_kernels.h"
+#include <immintrin.h>
+
+RV_TARGET_BEGIN("sse4.1")
+
+#include "../rv_sse41_floats.h"
+
+typedef __m128i I, D;
+enum { TILE_TOKENS = 3 };
+
+static inline float half(const uint8_t *p) { return rv_half_at(p); }
+static inline I i_load(const void *p) { return _mm_loadu_si128(p); }
+static inline I i_set(int32_t x) { return _mm_set1_epi32(x); }
+static inline I i_add(I a, I b) { return _mm_add_epi32(a, b); }
+static inline I i_sub(I a, I b) { return _mm_sub_epi32(a, b); }
+static inline V i_float(I v) { return _mm_cvtepi32_ps(v); }
+static inline I i_pairs(I a, I b) { return _mm_madd_epi16(a, b); }
+static inline I i_spread(const void *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm_set1_epi32(four);
+}
+static inline void i_store_bytes(int8_t *p, V v) {
+    const I words = _mm_packs_epi32(_mm_cvtps_epi32(v), _mm_setzero_si128());
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packs_epi16(words, words));
+    memcpy(p, &bytes, sizeof bytes);
+}
+
+static inline D d_zero(void) { return _mm_setzero_si128(); }
+static inline D d_add(D sum, I codes, I x) { return _mm_add_epi16(sum, _mm_maddubs_epi16(codes, x)); }
+static inline I d_whole(D sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
+static inline I d_scaled(D sum, I scales) { return _mm_madd_epi16(sum, scales); }
+
+static inline I i_start(const int16_t *sums) {
+    (void)sums;
+    return _mm_setzero_si128();
+}
+static inline I i_weights(const void *p) { return i_load(p); }
+static inline I i_signed(I sum, I weights, I x) {
+    return i_add(sum, d_whole(_mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights))));
+}
+
+static inline I i_and(I a, I b) { return _mm_and_si128(a, b); }
+static inline I i_or(I a, I b) { return _mm_or_si128(a, b); }
+static inline I i_bytes(int8_t x) { return _mm_set1_epi8(x); }
+static inline I i_left(I v, int n) { return _mm_slli_epi16(v, n); }
+static inline I i_right(I v, int n) { return _mm_srli_epi16(v, n); }
+static inline I i_of(uint64_t low, uint64_t high) { return _mm_set_epi64x((int64_t)high, (int64_t)low); }
+
+#include "rv_llm_vector.h"
+#include "rv_llm_rows_narrow.h"
+
+#include "rv_llm_vector_table.h"
+
+RV_TARGET_END
+
+const rv_llm_kernels rv_llm_sse41 = RV_LLM_VECTOR_TABLE(NULL);
+#endif
