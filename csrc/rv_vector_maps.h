@@ -1,22 +1,9 @@
 /* Element by element and row by row: activations, normalisations, softmax. rv_vector.h includes this. */
 
-/* e^v, for v <= 88: 2^k e^r with k = round(v / ln 2), r reduced in two steps, e^r by Taylor's series to r^7 / 7!
- * (relative error below 2e-7 on |r| <= ln(2) / 2). Below -87 it is 0. */
-static inline V v_exp(V v) {
-    const V within = v_max(v_set(-87), v);
-    const V k = v_round(v_mul(within, v_set(1.44269504f)));
-    V r = v_fma(k, v_set(-0.693359375f), within);
-    r = v_fma(k, v_set(2.12194440e-4f), r);
-    V p = v_set(1.0f / 5040);
-    p = v_fma(p, r, v_set(1.0f / 720));
-    p = v_fma(p, r, v_set(1.0f / 120));
-    p = v_fma(p, r, v_set(1.0f / 24));
-    p = v_fma(p, r, v_set(1.0f / 6));
-    p = v_fma(p, r, v_set(0.5f));
-    p = v_fma(p, r, v_set(1));
-    p = v_fma(p, r, v_set(1));
-    return v_flush(v_mul(p, v_power_of_two(k)), v, -87);
-}
+#include "rv_vector_exp.h"
+
+/* e^v, for v <= 88. Below -87 it is 0. */
+static inline V v_exp(V v) { return v_flush(v_exp_within(v_max(v_set(-87), v)), v, -87); }
 
 /* 1 / (1 + e^-v). Below -87 it is 0. */
 static inline V v_sigmoid(V v) {

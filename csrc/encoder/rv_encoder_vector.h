@@ -9,6 +9,8 @@
  *   ATTEND_QUERIES     how many queries times RV_HEAD floats they hold
  *
  * i_add_dots may want its weights unsigned: then i_weights adds 128 to them and i_start takes the excess off. */
+#include "../rv_vector_exp.h"
+
 #include <math.h>
 
 enum { HEAD_VECTORS = RV_HEAD / V_LANES, TILE_ROWS = TILE_VECTORS * V_LANES };
@@ -91,23 +93,6 @@ static void panel(const uint8_t *weights, size_t blocks, const int8_t *q, const 
         }
 }
 
-/* e^v for v <= 0: 2^k e^r with k = round(v / ln 2), r reduced in two steps, e^r by its series (relative error < 2e-7). Below -87
- * it is e^-87, as good as 0 beside the softmax's greatest term of 1. */
-INLINE V v_exp(V v) {
-    v = v_max(v_set(-87.0f), v);
-    const V k = v_round(v_mul(v, v_set(1.44269504f)));
-    V r = v_fma(k, v_set(-0.693359375f), v);
-    r = v_fma(k, v_set(2.12194440e-4f), r);
-    V p = v_set(1.0f / 720);
-    p = v_fma(p, r, v_set(1.0f / 120));
-    p = v_fma(p, r, v_set(1.0f / 24));
-    p = v_fma(p, r, v_set(1.0f / 6));
-    p = v_fma(p, r, v_set(0.5f));
-    p = v_fma(p, r, v_set(1));
-    p = v_fma(p, r, v_set(1));
-    return v_mul(p, v_power_of_two(k));
-}
-
 /* `queries` rows of a text's attention. Keys past n are read but weigh nothing. */
 INLINE void attend_rows(const float *q, const float *keys, size_t key_stride, const float *v, size_t n, float *scores,
                         float *out, const size_t queries) {
@@ -134,7 +119,8 @@ INLINE void attend_rows(const float *q, const float *keys, size_t key_stride, co
         V top = v_load(row);
         for (size_t j = V_LANES; j < padded; j += V_LANES) top = v_max(top, v_load(row + j));
         const V greatest = v_set(v_greatest(top));
-        for (size_t j = 0; j < padded; j += V_LANES) v_store(row + j, v_exp(v_sub(v_load(row + j), greatest)));
+        for (size_t j = 0; j < padded; j += V_LANES) /* e^-87 is as good as 0 beside the greatest term of 1 */
+            v_store(row + j, v_exp_within(v_max(v_set(-87), v_sub(v_load(row + j), greatest))));
         for (size_t j = n; j < padded; j++) row[j] = 0;
         V sum = v_load(row);
         for (size_t j = V_LANES; j < padded; j += V_LANES) sum = v_add(sum, v_load(row + j));
