@@ -179,8 +179,8 @@ def whole_memory(size: int, embedder_name: str) -> None:
         again.search(questions[0])
         print(f"{size:>9,}  open, search {(time.perf_counter() - start) * 1e3:>9.2f} ms")
         again.close()
-        index = sum(path.stat().st_size for path in Path(folder).glob("*.snap"))
-        print(f"{size:>9,}  bytes/memory {stored / size:>9,.0f} store, {index / size:,.0f} index file")
+        index = sum(path.stat().st_size for path in Path(folder).glob("index-*"))
+        print(f"{size:>9,}  bytes/memory {stored / size:>9,.0f} store, {index / size:,.0f} index files")
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ def measure(folder: Path, url: str, count: int) -> None:
     other.search("word1")
     print(f"another machine's first search, its copy made from the feed: {time.perf_counter() - started:.1f} s")
     other.close()
-    saved = sum(file.stat().st_size for file in (folder / "other").glob("*.snap"))
+    saved = sum(file.stat().st_size for file in (folder / "other").glob("index-*"))
     print(f"its copy on disk: {saved / count:,.0f} bytes a memory")
     questions = [" ".join(text.split()[:4]) for text in random.Random(2).sample(texts, 40)]
     vectors = embedder.encode(texts).vectors

@@ -161,14 +161,19 @@ int rv_attention(const float *queries, const float *keys, const float *values, f
                  size_t key_cols, size_t value_cols, float *scratch, const volatile int *cancel);
 
 /* Weighted MaxSim of each of `docs` documents: the weighted mean over the `count` query tokens (count x dims) of the
- * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is rows offsets[i] up to
- * offsets[i + 1] of `bits`, one token of dims / 8 bytes a row, sign +1 where the bit (lowest first) is 1, else -1. An
- * empty document, or weights that sum to 0, score 0; a query that is not finite scores NaN. dims is a multiple of 8, at
- * most RV_SIGN_DIMS; `scratch` holds rv_maxsim_scratch(count, dims) numbers. Returns 0 if *cancel (may be NULL) ended
- * it. */
+ * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is counts[i] rows of `bits` from
+ * row starts[i] on, one token of dims / 8 bytes a row, sign +1 where the bit (lowest first) is 1, else -1. An empty
+ * document, or weights that sum to 0, score 0; a query that is not finite scores NaN. dims is a multiple of 8, at most
+ * RV_SIGN_DIMS; `scratch` holds rv_maxsim_scratch(count, dims) numbers. Returns 0 if *cancel (may be NULL) ended it. */
 int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size_t dims, const uint8_t *bits,
-                   const int64_t *offsets, size_t docs, int32_t *scratch, float *scores, const volatile int *cancel);
+                   const int64_t *starts, const int64_t *counts, size_t docs, int32_t *scratch, float *scores,
+                   const volatile int *cancel);
 size_t rv_maxsim_scratch(size_t count, size_t dims);
+
+/* A number for each of `docs` runs of rows of `cols` bytes, laid out as above, by which damage shows: any change to a run
+ * changes it but for one in 2^64, a change within eight bytes always does. */
+void rv_digest_rows(const uint8_t *rows, size_t cols, const int64_t *starts, const int64_t *counts, size_t docs,
+                    uint64_t *digests);
 
 /* BERT's uncased WordPiece. `rv_wordpiece_build` lays a vocabulary into rv_wordpiece_size(pieces) bytes of `memory`
  * (8-aligned): piece i is the i-th of `strings`, each a 64-bit length and its UTF-8 bytes as a GGUF file has them, with

@@ -55,7 +55,8 @@ static void quantise(query *to, size_t q, const float *token, size_t dims) {
 }
 
 int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size_t dims, const uint8_t *bits,
-                   const int64_t *offsets, size_t docs, int32_t *scratch, float *scores, const volatile int *cancel) {
+                   const int64_t *starts, const int64_t *counts, size_t docs, int32_t *scratch, float *scores,
+                   const volatile int *cancel) {
     query prepared = placed(scratch, count, dims);
     double total = 0;
     for (size_t q = 0; q < count; q++) {
@@ -64,7 +65,7 @@ int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size
     }
     for (size_t doc = 0; doc < docs; doc++) {
         if (cancel && *cancel) return 0;
-        const size_t start = (size_t)offsets[doc], length = (size_t)(offsets[doc + 1] - offsets[doc]);
+        const size_t start = (size_t)starts[doc], length = (size_t)counts[doc];
         scores[doc] = 0;
         if (!length || total == 0) continue;
         rv_best_signs_i15(prepared.rows, count, prepared.stride, bits + start * (dims / 8), length, dims / 8,

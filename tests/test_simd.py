@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -82,57 +81,66 @@ def test_int8_is_exact(random: np.random.Generator) -> None:
         simd.dot_int8(np.append(low, low), np.append(low, low))
 
 
-def maxsim_in_float64(query: np.ndarray, weights: np.ndarray, signs: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def maxsim_in_float64(
+    query: np.ndarray, weights: np.ndarray, signs: np.ndarray, starts: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     pairs = query.astype(np.float64) @ np.where(signs, 1.0, -1.0).T / np.sqrt(query.shape[1])
-    docs = [pairs[:, start:end] for start, end in itertools.pairwise(offsets)]
+    docs = [pairs[:, start : start + count] for start, count in zip(starts, counts, strict=True)]
     return np.array([weights @ doc.max(axis=1) / weights.sum() if doc.size else 0.0 for doc in docs])
 
 
 @pytest.mark.parametrize("dims", [8, 24, 64, 72, 128, 384, 1000, 2048])
 def test_maxsim_agrees_with_float64(random: np.random.Generator, dims: int) -> None:
     for count, lengths in ((1, [1]), (3, [0, 5, 2, 0]), (17, [4, 33, 1, 0, 7])):
-        offsets = np.cumsum([0, *lengths]).astype(np.int64)
+        counts = np.array(lengths)
+        starts = random.permutation(np.cumsum(counts) - counts)  # in any order, and they may overlap
+        starts = np.minimum(starts, counts.sum() - counts)
         query = random.standard_normal((count, dims)).astype(np.float32)
         weights = random.random(count).astype(np.float32)
-        signs = random.random((offsets[-1], dims)) < 0.5
-        scores = simd.maxsim_bits(query, weights, np.packbits(signs, axis=1, bitorder="little"), offsets)
+        signs = random.random((counts.sum(), dims)) < 0.5
+        scores = simd.maxsim_bits(query, weights, np.packbits(signs, axis=1, bitorder="little"), starts, counts)
         bound = np.sqrt(dims) / 32638 * np.abs(query).max() + 1e-6
-        np.testing.assert_allclose(scores, maxsim_in_float64(query, weights, signs, offsets), atol=bound, rtol=0)
+        np.testing.assert_allclose(scores, maxsim_in_float64(query, weights, signs, starts, counts), atol=bound, rtol=0)
 
 
 def test_maxsim_holds_at_the_extremes() -> None:
     bits = np.full((5, 256), 255, np.uint8)
-    offsets = np.array([0, 2, 2, 5])
+    runs = np.array([0, 2, 2]), np.array([2, 0, 3])
     ones = np.ones((2, 2048), np.float32)
     for size in (1e-40, 1.0, 1e30):
         expected = np.array([1.0, 0.0, 1.0]) * np.float32(size) * np.sqrt(2048)
-        np.testing.assert_allclose(simd.maxsim_bits(size * ones, [1, 3], bits, offsets), expected, rtol=1e-4)
-        np.testing.assert_allclose(simd.maxsim_bits(-size * ones, [1, 3], bits, offsets), -expected, rtol=1e-4)
-    np.testing.assert_array_equal(simd.maxsim_bits(0 * ones, [1, 3], bits, offsets), 0.0)
-    np.testing.assert_array_equal(simd.maxsim_bits(ones, [0, 0], bits, offsets), 0.0)
-    assert np.isnan(simd.maxsim_bits(np.where(np.arange(2048) == 7, np.nan, ones), [1, 3], bits, offsets)[[0, 2]]).all()
+        np.testing.assert_allclose(simd.maxsim_bits(size * ones, [1, 3], bits, *runs), expected, rtol=1e-4)
+        np.testing.assert_allclose(simd.maxsim_bits(-size * ones, [1, 3], bits, *runs), -expected, rtol=1e-4)
+    np.testing.assert_array_equal(simd.maxsim_bits(0 * ones, [1, 3], bits, *runs), 0.0)
+    np.testing.assert_array_equal(simd.maxsim_bits(ones, [0, 0], bits, *runs), 0.0)
+    assert np.isnan(simd.maxsim_bits(np.where(np.arange(2048) == 7, np.nan, ones), [1, 3], bits, *runs)[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(
-    ("query", "weights", "bits", "offsets", "error"),
+    ("query", "weights", "bits", "starts", "counts", "error"),
     [
-        (np.ones((1, 12)), [1], np.zeros((1, 1), np.uint8), [0, 1], DimensionError),
-        (np.ones((1, 2056)), [1], np.zeros((1, 257), np.uint8), [0, 1], DimensionError),
-        (np.ones((1, 16)), [1, 1], np.zeros((1, 2), np.uint8), [0, 1], DimensionError),
-        (np.ones((1, 16)), [1], np.zeros((1, 3), np.uint8), [0, 1], DimensionError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.int8), [0, 1], DimensionError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0.0, 1.0], DimensionError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [], DimensionError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0, 2], InvalidInputError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [-1, 1], InvalidInputError),
-        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0, 1, 0, 1], InvalidInputError),
+        (np.ones((1, 12)), [1], np.zeros((1, 1), np.uint8), [0], [1], DimensionError),
+        (np.ones((1, 2056)), [1], np.zeros((1, 257), np.uint8), [0], [1], DimensionError),
+        (np.ones((1, 16)), [1, 1], np.zeros((1, 2), np.uint8), [0], [1], DimensionError),
+        (np.ones((1, 16)), [1], np.zeros((1, 3), np.uint8), [0], [1], DimensionError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.int8), [0], [1], DimensionError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0.0], [1.0], DimensionError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0], [1, 1], DimensionError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [0], [2], InvalidInputError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [-1], [1], InvalidInputError),
+        (np.ones((1, 16)), [1], np.zeros((1, 2), np.uint8), [2**62], [2**62], InvalidInputError),
     ],
 )
 def test_maxsim_refuses_what_does_not_fit(
-    query: np.ndarray, weights: list[float], bits: np.ndarray, offsets: list[float], error: type[Exception]
+    query: np.ndarray,
+    weights: list[float],
+    bits: np.ndarray,
+    starts: list[float],
+    counts: list[float],
+    error: type[Exception],
 ) -> None:
     with pytest.raises(error):
-        simd.maxsim_bits(query, weights, bits, np.array(offsets))
+        simd.maxsim_bits(query, weights, bits, np.array(starts), np.array(counts))
 
 
 def test_extremes_neither_overflow_nor_vanish() -> None:

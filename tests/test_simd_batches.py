@@ -167,7 +167,7 @@ def test_every_long_call_takes_a_flag() -> None:
         lambda **flag: simd.cross_topk(m, m, 1, **flag),
         lambda **flag: simd.assign(m, m, **flag),
         lambda **flag: simd.pq_distances(np.ones((3, 256)), np.zeros((2, 3), np.uint8), **flag),
-        lambda **flag: simd.maxsim_bits(m, [1, 1, 1], np.zeros((1, 1), np.uint8), np.array([0, 1]), **flag),
+        lambda **flag: simd.maxsim_bits(m, [1, 1, 1], np.zeros((1, 1), np.uint8), np.array([0]), np.array([1]), **flag),
         lambda **flag: simd.float16.cosine.many(m, x, **flag),
         lambda **flag: simd.float32.distance.many(m, x, **flag),
         lambda **flag: matrix.dot(x, **flag),

@@ -104,7 +104,7 @@ def cases(inputs: Inputs) -> list[Case]:
     squares = len(queries) * len(rows) * DIMENSIONS / len(square) ** 3
     tokens, weights = queries[:10, :384].copy(), np.ones(10, np.float32)
     signs = np.packbits(large[:12_000, :384] > 0, axis=1, bitorder="little")
-    offsets = np.arange(0, 12_001, 40)
+    starts, counts = np.arange(0, 12_000, 40), np.full(300, 40)
     gain, bias = np.ones_like(x), np.zeros_like(x)
     return [
         Case("dot, prepared", lambda: a.dot(b), {"numpy": lambda: np.dot(x, y)}),
@@ -138,7 +138,9 @@ def cases(inputs: Inputs) -> list[Case]:
             lambda: square @ square,
             squares,
         ),
-        Case("MaxSim 10 x 300 x 40", lambda: simd.maxsim_bits(tokens, weights, signs, offsets), has_scalar=False),
+        Case(
+            "MaxSim 10 x 300 x 40", lambda: simd.maxsim_bits(tokens, weights, signs, starts, counts), has_scalar=False
+        ),
     ]
 
 

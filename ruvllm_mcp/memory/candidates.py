@@ -7,7 +7,7 @@ are not in it yet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,11 +46,22 @@ class Candidates:
     age_seconds: FloatArray
 
 
+@dataclass(frozen=True)
+class TokenRows:
+    """The token bits of some of the memories asked for: those at `places` (n,) among them. `bits` uint8 (t, d / 8), a
+    token a row, least significant bit first; memory i has `counts[i]` of them from row `starts[i]` on, int64 (n,)."""
+
+    places: IntArray
+    bits: npt.NDArray[np.uint8]
+    starts: IntArray
+    counts: IntArray
+
+
 class Evidence(Protocol):
     """The collection as one search sees it: only memories inside its namespaces and filter exist."""
 
-    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
-        """The sign bits of their tokens, d / 8 bytes a token, of those that have them."""
+    def token_rows(self, ids: IntArray) -> Sequence[TokenRows]:
+        """The sign bits of their tokens; those without any are left out or have a count of 0."""
         ...
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:

@@ -130,8 +130,7 @@ class _LateScores:
     def of(self, ids: IntArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         if self._tokens is None or not len(ids):
             return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
-        wanted = ids.tolist()
-        return late.scores(self._tokens, self._weights, wanted, self._evidence.token_bits(wanted))
+        return late.scores(self._tokens, self._weights, len(ids), self._evidence.token_rows(ids))
 
 
 def _joined(first: Candidates, second: Candidates) -> Candidates:

@@ -2,12 +2,12 @@
 
 Each token of the question looks for its best match among the memory's tokens, of which only the signs are kept; the
 matches are averaged, rare tokens counting more (ColBERT's MaxSim, arXiv:2004.12832, weighted by inverse document
-frequency). The sums are the kernel's; what is decided here is the weighting and how the memories' bits are laid out.
+frequency). The sums are the kernel's; what is decided here is the weighting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp import simd
 from ruvllm_mcp.embed.base import FloatArray, TokenVectors
+from ruvllm_mcp.memory.candidates import TokenRows
 
 MOST_KEPT = 48  # tokens of a question, the rarest
 
@@ -37,10 +38,12 @@ class TokenSigns:
 
     def likeness(self, others: Sequence[TokenSigns]) -> FloatArray:
         """How well each other question answers this one's tokens, float32 (n,), in [-1, 1]; 1 for the same one."""
-        offsets = np.cumsum([0, *(len(other.bits) for other in others)], dtype=np.int64)
+        counts = np.array([len(other.bits) for other in others], np.int64)
         signs = np.unpackbits(self.bits, axis=1, bitorder="little").astype(np.float32) * 2 - 1
         packed = np.concatenate([other.bits for other in others])
-        return simd.maxsim_bits(signs / np.float32(np.sqrt(signs.shape[1])), self.weights, packed, offsets)
+        return simd.maxsim_bits(
+            signs / np.float32(np.sqrt(signs.shape[1])), self.weights, packed, np.cumsum(counts) - counts, counts
+        )
 
     def to_bytes(self) -> bytes:
         """How many tokens (uint32), their weights (float32), their bits; little-endian."""
@@ -65,19 +68,14 @@ def rarity(frequency: npt.NDArray[np.int64], memories: int) -> FloatArray:
 
 
 def scores(
-    question: TokenVectors, weights: FloatArray, ids: Sequence[int], bits: Mapping[int, bytes]
+    question: TokenVectors, weights: FloatArray, size: int, tokens: Sequence[TokenRows]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Late-interaction scores of `ids`, float32 (n,), about -1 to 1, and which of them have tokens, bool (n,).
+    """Late-interaction scores of n = `size` memories, float32 (n,), about -1 to 1, and which have tokens, bool (n,).
 
-    `weights` float32 (t,) say how much each of the question's tokens counts. `bits`: each memory's tokens one after
-    another, d / 8 bytes each, least significant first. Where there are no whole tokens the score is 0.
+    `weights` float32 (t,) say how much each of the question's tokens counts. A memory without tokens scores 0.
     """
-    width = question.vectors.shape[1] // 8
-    found = [bits.get(memory_id, b"") for memory_id in ids]
-    found = [item if len(item) % width == 0 else b"" for item in found]
-    offsets = np.cumsum([0, *(len(item) // width for item in found)], dtype=np.int64)
-    has_tokens = np.diff(offsets) > 0
-    if not len(question.ids) or not has_tokens.any():
-        return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
-    packed = np.frombuffer(b"".join(found), np.uint8).reshape(-1, width)
-    return simd.maxsim_bits(question.vectors, weights, packed, offsets), has_tokens
+    found, has_tokens = np.zeros(size, np.float32), np.zeros(size, np.bool_)
+    for part in tokens if len(question.ids) else ():
+        found[part.places] = simd.maxsim_bits(question.vectors, weights, part.bits, part.starts, part.counts)
+        has_tokens[part.places] = part.counts > 0
+    return found, has_tokens

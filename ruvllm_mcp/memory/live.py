@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import Embedder, FloatArray
 from ruvllm_mcp.errors import StoreError
-from ruvllm_mcp.memory import hnsw, snapshot, upkeep
+from ruvllm_mcp.memory import hnsw, snapshot, tokens, upkeep
 from ruvllm_mcp.memory.index import WORTH_A_GRAPH, VectorIndex
 from ruvllm_mcp.memory.pushdown import Near, PushDown
 from ruvllm_mcp.memory.replica import NEAR_DUPLICATE, Replica
@@ -108,6 +108,9 @@ class LiveReplica:
         except StoreError as error:
             log.warning("%s", error)
             saved = None
+        in_use = self._replica
+        if saved and saved.tokens.file and in_use and in_use.tokens.damaged == saved.tokens.file.name:
+            saved.tokens.give_up(in_use.tokens.damaged)
         self._saved_rows = len(saved) if saved else 0
         return saved or self._empty(identity.dim)
 
@@ -137,22 +140,30 @@ class LiveReplica:
             and time.time() - index.settled_at > RESETTLE_SECONDS
         ):
             return True
-        return index.unsettled > max(WORTH_A_GRAPH, rows // 8)
+        return bool(replica.tokens.damaged) or index.unsettled > max(WORTH_A_GRAPH, rows // 8)
 
     def _build(self) -> None:
         """Runs in its own thread: makes a replica with a graph over all rows, saves it and puts it in place."""
+
+        def work() -> None:
+            if not self._swapped_for_saved():
+                self._build_and_save()
+                self._swapped_for_saved()
+
+        self._alone(work)
+
+    def _alone(self, work: Callable[[], object]) -> None:
+        """Does it unless another process writes index files now; a failure is a warning."""
         try:
             lock_path = self._folder / "index.lock"
             lock_path.touch(mode=0o600)
             with lock_path.open("r+") as lock_file:
                 fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not self._swapped_for_saved():
-                    self._build_and_save()
-                    self._swapped_for_saved()
+                work()
         except BlockingIOError:
-            log.debug("Another process is building the index.")
+            log.debug("Another process is writing the index.")
         except (StoreError, OSError) as error:
-            log.warning("The index could not be built: %s", error)
+            log.warning("The index could not be saved: %s", error)
 
     def _build_and_save(self) -> None:
         identity = self._identity()
@@ -161,21 +172,37 @@ class LiveReplica:
             if self._index == "small":
                 base = self._settled(identity.dim)
                 if not self._cancel[0]:
-                    snapshot.save(base, writer, identity)
+                    self._save(base, writer, identity)
                 return
             base = self._opened()  # not the replica in use: nobody else touches this one
+            self._follow(base)
             if len(base) - base.alive > DEAD_SHARE * max(len(base), 1):
                 base = self._empty(identity.dim)
-            self._follow(base)
+                self._follow(base)
             index = base.vectors
             assert isinstance(index, VectorIndex)
             snapshot.write_codes(index, writer)
             codes = writer.mapped("codes")
             graph = hnsw.extended(index.graph or hnsw.empty(), codes, index.scales.rows, self._cancel)
             if graph is not None:
-                snapshot.save(base, writer, identity, graph)
+                self._save(base, writer, identity, graph)
         finally:
             writer.discard()
+
+    def _save(
+        self, replica: Replica, writer: snapshot.Writer, identity: Identity, graph: hnsw.Graph | None = None
+    ) -> None:
+        """Writes a replica that nobody else changes, its token bits first. The index lock is held."""
+        path, known, bits = identity.path(self._folder), replica.tokens.file, None
+        if self._embedder().has_tokens:
+            if known is not None and (len(known.counts), known.name) != snapshot.saved(self._folder, identity):
+                known = None  # another process has saved since; its file is not ours to go on with
+            living = np.where(replica.rows("alive") & replica.rows("embedded"), replica.rows("ids"), 0)
+            bits = tokens.written(
+                path, known, living, replica.tokens.width, lambda ids: self._store.token_bits(ids, identity.embedder)
+            )
+        snapshot.save(replica, writer, identity, bits, graph)
+        tokens.remove_others(path, "" if bits is None else bits.name)
 
     def _settled(self, dim: int) -> Replica:
         """A replica made anew from the store, each row in the tier that its use so far earns it."""
@@ -212,14 +239,16 @@ class LiveReplica:
             self._builder.join()
         with self.lock:
             replica = self._replica
-            if replica is None or len(replica) < self._saved_rows + SAVE_AT:
-                return
-            writer = None
-            try:
-                writer = snapshot.Writer(self._identity().path(self._folder))
-                snapshot.save(replica, writer, self._identity(), getattr(replica.vectors, "graph", None))
-            except (StoreError, OSError) as error:
-                log.warning("The index could not be saved: %s", error)
-            finally:
-                if writer is not None:
-                    writer.discard()
+            if replica is not None and len(replica) >= self._saved_rows + SAVE_AT:
+                self._alone(lambda: self._save_last(replica))
+
+    def _save_last(self, replica: Replica) -> None:
+        """Saves what is in use, unless another process has saved as much meanwhile."""
+        identity = self._identity()
+        if len(replica) < snapshot.saved(self._folder, identity)[0] + SAVE_AT:
+            return
+        writer = snapshot.Writer(identity.path(self._folder))
+        try:
+            self._save(replica, writer, identity, getattr(replica.vectors, "graph", None))
+        finally:
+            writer.discard()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question
+from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question, TokenRows
 from ruvllm_mcp.memory.lexical import K1, B
 from ruvllm_mcp.memory.postgres_connection import Connections
 from ruvllm_mcp.memory.postgres_filters import condition
@@ -23,6 +23,7 @@ from ruvllm_mcp.memory.postgres_migrations import chain, session
 from ruvllm_mcp.memory.postgres_statistics import Statistics, frequencies
 from ruvllm_mcp.memory.postgres_values import VectorBytes, read_occurrences, read_vector, sent_vector
 from ruvllm_mcp.memory.pushdown import Sight
+from ruvllm_mcp.memory.tokens import laid_out
 from ruvllm_mcp.types import SearchMode
 
 if TYPE_CHECKING:
@@ -170,12 +171,14 @@ class LargeCollection:
             age_seconds=np.maximum(ages, 0).astype(np.float32),
         )
 
-    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+    def token_rows(self, ids: IntArray) -> Sequence[TokenRows]:
         query = f"""SELECT memory_id, token_bits FROM embeddings WHERE embedder_id = {self._embedder_id}
             AND memory_id = ANY(%s::bigint[]) AND token_bits IS NOT NULL"""
         with self._connections.read() as connection:
-            rows = connection.execute(query.encode(), (list(ids),), binary=True)
-            return {row[0]: bytes(row[1]) for row in rows}
+            rows = connection.execute(query.encode(), (ids.tolist(),), binary=True)
+            found = {row[0]: bytes(row[1]) for row in rows}
+        width = len(self._question.vector) // 8
+        return [TokenRows(np.arange(len(ids)), *laid_out([found.get(item, b"") for item in ids.tolist()], width))]
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
         beside = f"""(SELECT o.id FROM memories o WHERE o.namespace_id = m.namespace_id AND {chain("o")} = {chain("m")}

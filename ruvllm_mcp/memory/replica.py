@@ -17,17 +17,18 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory import analysis, lexical
+from ruvllm_mcp.memory.candidates import TokenRows
 from ruvllm_mcp.memory.codes import Query
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.index import Index, VectorIndex
 from ruvllm_mcp.memory.store import Change, Changes, Store
+from ruvllm_mcp.memory.tokens import TokenBits
 
 IntArray = npt.NDArray[np.int64]
 NEAR_DUPLICATE = 0.95
 RELINK_AT = 2_000
 KNOWN_FILTERS = 16
-KNOWN_TOKENS = 8_000  # memories, some 4 KB each
 COLUMNS: Mapping[str, Any] = {
     "ids": np.int64,
     "alive": np.bool_,
@@ -54,6 +55,7 @@ class Replica:
         self.token_frequency = np.zeros(65_536, np.int64)
         self.postings = lexical.Postings()
         self.vectors: Index = VectorIndex(np.empty((0, dim), np.int8), np.empty(0, np.float32))
+        self.tokens = TokenBits(dim // 8)
         self.columns = {name: Column(dtype) for name, dtype in COLUMNS.items()}
         self.alive = 0
         self.unembedded = 0
@@ -64,7 +66,6 @@ class Replica:
         self._last_of_chain: dict[int, int] | None = None
         self._is_linked = True
         self._matching: dict[str, Column] = {}
-        self._token_bits: dict[int, bytes] = {}
 
     def begin(
         self, columns: Mapping[str, npt.NDArray[Any]], vectors: Index, postings: lexical.Segment, tokens: IntArray
@@ -253,25 +254,16 @@ class Replica:
             marks.extend(np.isin(new, np.array(passing, np.int64)).astype(np.uint8))
         return marks.rows
 
-    def token_bits(
-        self, ids: Sequence[int], fetch: Callable[[Sequence[int]], Mapping[int, bytes]]
-    ) -> Mapping[int, bytes]:
-        """Token bits of those that have them, from the last some thousand asked for or else from `fetch`. They are
-        kept by row: a changed memory has a new one."""
-        rows = self.find(ids)
-        found: dict[int, bytes] = {}
-        missing: dict[int, int] = {}
-        for memory_id, row in zip(self.rows("ids")[rows].tolist(), rows.tolist(), strict=True):
-            bits = self._token_bits.get(row)
-            if bits is None:
-                missing[memory_id] = row
-            else:
-                found[memory_id] = bits
-        for memory_id, bits in (fetch(list(missing)) if missing else {}).items():
-            found[memory_id] = self._token_bits[missing[memory_id]] = bits
-        while len(self._token_bits) > KNOWN_TOKENS:
-            del self._token_bits[next(iter(self._token_bits))]
-        return found
+    def token_rows(self, ids: IntArray, fetch: Callable[[Sequence[int]], Mapping[int, bytes]]) -> list[TokenRows]:
+        """The token bits of memories that are there; `fetch` reads those that are neither saved nor remembered. They go
+        by row: a changed memory has a new one."""
+        known = self.rows("ids")
+
+        def fetched(rows: Sequence[int]) -> Mapping[int, bytes]:
+            named = dict(zip(known[rows].tolist(), rows, strict=True))
+            return {named[memory_id]: bits for memory_id, bits in fetch(list(named)).items()}
+
+        return self.tokens.of(self.find(ids.tolist()), fetched)
 
     def near(
         self, vector: FloatArray, namespace: str, now: float, threshold: float = NEAR_DUPLICATE, limit: int = 10

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question
+from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question, TokenRows
 from ruvllm_mcp.memory.codes import Query, blur
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.late import TokenSigns
@@ -89,8 +89,8 @@ class Collection:
         kept: IntArray = rows[self._keep[rows] > 0]
         return kept
 
-    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
-        return self._replica.token_bits(ids, lambda missing: self._store.token_bits(missing, self._fingerprint))
+    def token_rows(self, ids: IntArray) -> Sequence[TokenRows]:
+        return self._replica.token_rows(ids, lambda missing: self._store.token_bits(missing, self._fingerprint))
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
         before, after = self._replica.neighbours(self._replica.find(ids.tolist()))

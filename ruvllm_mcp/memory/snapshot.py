@@ -3,7 +3,7 @@
 Arrays lie one after another on 64-byte boundaries, each with its CRC-32; a JSON footer names them, its length and a
 mark end the file. A file is written whole, synced and renamed into place, so it is complete or absent. It is taken
 only if it belongs to this very store, embedder, analysis and format, and is not ahead of the store; otherwise it is
-made anew: everything in it can be.
+made anew: everything in it can be. Token bits lie in a file of their own, which it names (see `tokens`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from ruvllm_mcp.memory.index import Index, VectorIndex
 from ruvllm_mcp.memory.lexical import Segment
 from ruvllm_mcp.memory.replica import COLUMNS, Replica
 from ruvllm_mcp.memory.tiers import NAMES, Codebook, Fetch, TieredIndex
+from ruvllm_mcp.memory.tokens import TokenFile
 
-FORMAT = 4
+FORMAT = 5
 GRAPH = ("near", "far", "far_at", "levels")
 POSTINGS = ("terms", "starts", "rows", "counts")
 _MARK = b"RuvLLMsn"
@@ -101,8 +102,11 @@ class Writer:
         self._partial.unlink(missing_ok=True)
 
 
-def save(replica: Replica, writer: Writer, identity: Identity, graph: Graph | None = None) -> None:
-    """Writes all of a replica that nobody changes meanwhile. `graph` may cover its first rows only."""
+def save(
+    replica: Replica, writer: Writer, identity: Identity, tokens: TokenFile | None, graph: Graph | None = None
+) -> None:
+    """Writes all of a replica that nobody changes meanwhile. `tokens` has the bits of all its rows; `graph` may cover
+    its first rows only."""
     index = replica.vectors
     details: dict[str, Any] = {"seq": replica.seq, "namespaces": replica.namespaces}
     if isinstance(index, TieredIndex):
@@ -118,6 +122,10 @@ def save(replica: Replica, writer: Writer, identity: Identity, graph: Graph | No
     for name in COLUMNS:
         writer.write(name, replica.rows(name))
     writer.write("tokens", replica.token_frequency)
+    if tokens is not None:
+        details["token_file"] = tokens.name
+        writer.write("token_counts", tokens.counts)
+        writer.write("token_digests", tokens.digests)
     postings = replica.postings.whole()
     for name in POSTINGS:
         writer.write(f"postings_{name}", getattr(postings, name))
@@ -147,10 +155,7 @@ def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Repl
     footer = read_footer(path)
     if footer is None or footer["identity"] != asdict(identity) or footer["seq"] > store_seq:
         return None
-    arrays = {name: _mapped(path, part) for name, part in footer["parts"].items()}
-    for name, part in footer["parts"].items():
-        if _crc(arrays[name]) != part["crc"]:
-            raise StoreCorruptError(f"{path} is damaged in {name!r}.", "It is made anew from the store.")
+    arrays = _checked(path, footer)
     replica = Replica(identity.dim, footer["seq"], footer["namespaces"])
     index = _read_tiers if identity.index == "small" else _read_codes
     replica.begin(
@@ -159,7 +164,18 @@ def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Repl
         Segment(*(arrays[f"postings_{name}"] for name in POSTINGS)),
         arrays["tokens"],
     )
+    if "token_file" in footer:
+        file = _token_file(path, footer, arrays)
+        if file is None:
+            replica.tokens.give_up(footer["token_file"])
+        else:
+            replica.tokens.begin(file)
     return replica
+
+
+def _token_file(path: Path, footer: Mapping[str, Any], arrays: Arrays) -> TokenFile | None:
+    counts, digests = arrays["token_counts"], arrays["token_digests"]
+    return TokenFile.mapped(path.with_name(footer["token_file"]), footer["identity"]["dim"] // 8, counts, digests)
 
 
 def _read_codes(arrays: Arrays, footer: Mapping[str, Any], _: Fetch) -> Index:
@@ -190,10 +206,35 @@ def described(folder: Path) -> list[dict[str, Any]]:
 
 
 def verify(path: Path) -> None:
-    """Reads the whole file. Raises StoreCorruptError when any of it is damaged."""
-    for name, part in ((read_footer(path) or {}).get("parts", {})).items():
-        if _crc(_mapped(path, part)) != part["crc"]:
+    """Reads the whole file and its token bits. Raises StoreCorruptError when any of it is damaged."""
+    footer = read_footer(path)
+    if footer is None:
+        return
+    arrays = _checked(path, footer)
+    if "token_file" in footer:
+        file = _token_file(path, footer, arrays)
+        if file is None or not file.is_intact():
+            raise StoreCorruptError(
+                f"{path.with_name(footer['token_file'])} is damaged.", "It is made anew from the store."
+            )
+
+
+def saved(folder: Path, identity: Identity) -> tuple[int, str]:
+    """How many rows the snapshot in `folder` has and the name of its token file; 0 and "" when it is of no use."""
+    with contextlib.suppress(StoreError):
+        footer = read_footer(identity.path(folder))
+        if footer is not None and footer["identity"] == asdict(identity):
+            return footer["rows"], footer.get("token_file", "")
+    return 0, ""
+
+
+def _checked(path: Path, footer: Mapping[str, Any]) -> Arrays:
+    """All arrays of the file. Raises StoreCorruptError when one is damaged."""
+    arrays = {name: _mapped(path, part) for name, part in footer["parts"].items()}
+    for name, part in footer["parts"].items():
+        if _crc(arrays[name]) != part["crc"]:
             raise StoreCorruptError(f"{path} is damaged in {name!r}.", "It is made anew from the store.")
+    return arrays
 
 
 def read_footer(path: Path) -> dict[str, Any] | None:

@@ -261,15 +261,16 @@ def maxsim_bits(
     tokens: npt.ArrayLike,
     weights: npt.ArrayLike,
     bits: npt.NDArray[np.uint8],
-    offsets: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
     *,
     cancel: Cancel | None = None,
 ) -> FloatArray:
     """Late-interaction scores of n documents kept as sign bits, float32 (n,).
 
     `tokens`, float32 (q, d), are the query's token vectors, `weights`, float32 (q,), their importance (IDF, say).
-    `bits`, uint8 (t, d / 8), are all documents' tokens one after another as `numpy.packbits(..., bitorder="little")`
-    gives them; document i is rows `offsets[i]` up to `offsets[i + 1]`, int64 (n + 1,). A pair of tokens scores
+    `bits`, uint8 (t, d / 8), hold the documents' tokens as `numpy.packbits(..., bitorder="little")` gives them;
+    document i is `counts[i]` rows from row `starts[i]` on, both int64 (n,). A pair of tokens scores
     sum(query * sign) / sqrt(d) with sign +1 for a set bit, else -1: their cosine where the query token has length 1.
     A document scores the weighted mean over query tokens of its best token's score; 0 if it is empty or the weights sum
     to 0. Exact to sqrt(d) / 32638 of a query token's greatest number, the same on every instruction set.
@@ -283,12 +284,13 @@ def maxsim_bits(
         raise DimensionError(f"There are {count} tokens and {weight.size} weights.", "Each token takes one weight.")
     if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != dims // 8:
         raise DimensionError(f"bits is {bits.dtype} {bits.shape}.", f"It takes uint8 (t, {dims // 8}).")
-    bounds = np.ascontiguousarray(offsets)
-    if bounds.dtype != np.int64 or bounds.ndim != 1 or not bounds.size:
-        raise DimensionError(f"offsets is {bounds.dtype} {bounds.shape}.", "It takes int64 (n + 1,).")
-    if bounds[0] < 0 or bounds[-1] > len(bits) or (bounds[1:] < bounds[:-1]).any():
-        raise InvalidInputError("offsets do not ascend within bits.", "Each document ends where the next one starts.")
-    scores = np.empty(bounds.size - 1, np.float32)
+    first, size = np.ascontiguousarray(starts), np.ascontiguousarray(counts)
+    for name, array in (("starts", first), ("counts", size)):
+        if array.dtype != np.int64 or array.ndim != 1 or array.size != first.size:
+            raise DimensionError(f"{name} is {array.dtype} {array.shape}.", "starts and counts are int64 (n,).")
+    if (first < 0).any() or (size < 0).any() or (size > len(bits) - first).any():
+        raise InvalidInputError(f"A document reaches beyond the {len(bits)} rows of bits.", "Each lies within them.")
+    scores = np.empty(first.size, np.float32)
     scratch = np.empty(nogil.rv_maxsim_scratch(count, dims), np.int32)
     nogil.rv_maxsim_bits(
         long_pointer(query),
@@ -296,7 +298,8 @@ def maxsim_bits(
         count,
         dims,
         long_pointer(np.ascontiguousarray(bits)),
-        long_pointer(bounds),
+        long_pointer(first),
+        long_pointer(size),
         scores.size,
         long_pointer(scratch),
         long_pointer(scores),

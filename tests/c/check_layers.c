@@ -146,28 +146,30 @@ static void check_attention(size_t count, size_t rows, size_t cols, size_t value
     untouched("attention", SCRATCH, scratch, rows + value_cols);
 }
 
-/* Documents of tokens that follow one another; empty ones among them. */
+/* Documents of tokens that follow one another, the last one first; empty ones among them. */
 static void check_maxsim(size_t count, size_t bytes, size_t docs) {
     const size_t dims = bytes * 8;
     const float *tokens = numbers(A, count * dims, AT_END);
     float *weights = numbers(B, count, AT_END), *scores = numbers(OUT, docs, AT_END);
-    int64_t *offsets = placed(GRAD, (docs + 1) * sizeof *offsets, sizeof *offsets, AT_END);
-    offsets[0] = 0;
-    for (size_t i = 0; i < docs; i++) offsets[i + 1] = offsets[i] + (int64_t)(random_bits() % 6);
-    const size_t in_all = (size_t)offsets[docs];
+    int64_t *starts = placed(GRAD, 2 * docs * sizeof *starts, sizeof *starts, AT_END), *counts = starts + docs;
+    size_t in_all = 0;
+    for (size_t i = docs; i-- > 0; in_all += (size_t)counts[i]) {
+        starts[i] = (int64_t)in_all;
+        counts[i] = (int64_t)(random_bits() % 6);
+    }
     uint8_t *bits = placed(X, in_all * bytes, 1, AT_END);
     for (size_t i = 0; i < in_all * bytes; i++) bits[i] = (uint8_t)random_bits();
     for (size_t q = 0; q < count; q++) weights[q] = fabsf(weights[q]) + 0.1f;
     const size_t room = rv_maxsim_scratch(count, dims);
     int32_t *scratch = placed(SCRATCH, room * sizeof *scratch, 64, AT_END);
     const int go_on = 0;
-    if (!rv_maxsim_bits(tokens, weights, count, dims, bits, offsets, docs, scratch, scores, &go_on))
+    if (!rv_maxsim_bits(tokens, weights, count, dims, bits, starts, counts, docs, scratch, scores, &go_on))
         fail("maxsim", "was cancelled");
     for (size_t doc = 0; doc < docs; doc++) {
         double want = 0, total = 0, greatest = 0;
         for (size_t q = 0; q < count; q++) {
-            double best = offsets[doc] < offsets[doc + 1] ? -INFINITY : 0;
-            for (int64_t t = offsets[doc]; t < offsets[doc + 1]; t++) {
+            double best = counts[doc] ? -INFINITY : 0;
+            for (int64_t t = starts[doc]; t < starts[doc] + counts[doc]; t++) {
                 double sum = 0;
                 for (size_t d = 0; d < dims; d++)
                     sum += (read_number(b1, bits + (size_t)t * bytes, d) > 0 ? 1 : -1) * (double)tokens[q * dims + d];

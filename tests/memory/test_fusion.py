@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from ruvllm_mcp.embed.base import TokenVectors
 from ruvllm_mcp.errors import InvalidInputError
-from ruvllm_mcp.memory.candidates import Candidates, Question
+from ruvllm_mcp.memory.candidates import Candidates, Question, TokenRows
 from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -45,8 +45,9 @@ class Shelf:
         self.measured += ids.tolist()
         return self.table(ids.tolist())
 
-    def token_bits(self, ids: Sequence[int]) -> Mapping[int, bytes]:
-        return {n: np.packbits(self.tokens[n] > 0, axis=1, bitorder="little").tobytes() for n in ids}
+    def token_rows(self, ids: np.ndarray) -> list[TokenRows]:
+        bits = np.packbits(self.tokens > 0, axis=2, bitorder="little").reshape(-1, DIM // 8)
+        return [TokenRows(np.arange(len(ids)), bits, 3 * ids, np.full(len(ids), 3))]
 
     def beside(self, number: int, step: int) -> int:
         return next((number + step for talk in self.talks if number in talk and number + step in talk), 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from ruvllm_mcp.embed.base import TokenVectors
 from ruvllm_mcp.memory import late
+from ruvllm_mcp.memory.candidates import TokenRows
 
 DIM = 48
 
@@ -17,8 +19,12 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def bits(tokens: np.ndarray) -> bytes:
-    return np.packbits(tokens > 0, axis=1, bitorder="little").tobytes()
+def laid_out(memories: Sequence[np.ndarray], places: Sequence[int]) -> TokenRows:
+    """The memories' signs, the last one first."""
+    bits = [np.packbits(tokens > 0, axis=1, bitorder="little") for tokens in reversed(memories)]
+    counts = np.array([len(tokens) for tokens in memories])
+    starts = np.cumsum(counts[::-1])[::-1] - counts
+    return TokenRows(np.array(places), np.concatenate(bits), starts, counts)
 
 
 def maxsim(question: np.ndarray, weights: np.ndarray, tokens: np.ndarray) -> float:
@@ -31,28 +37,29 @@ def test_scores_are_the_weighted_mean_of_the_best_matches() -> None:
     random = np.random.default_rng(1)
     question = unit(random.standard_normal((5, DIM)))
     weights = random.random(5).astype(np.float32) + 0.1
-    memories = {number: random.standard_normal((length, DIM)) for number, length in ((7, 1), (3, 20), (9, 4))}
+    memories = [random.standard_normal((length, DIM)) for length in (1, 20, 4)]
     asked = TokenVectors(np.arange(5, dtype=np.int32), question)
-    scores, known = late.scores(asked, weights, [3, 9, 7], {n: bits(rows) for n, rows in memories.items()})
+    parts = [laid_out(memories[:2], [2, 0]), laid_out(memories[2:], [1])]
+    scores, known = late.scores(asked, weights, 3, parts)
     assert known.all()
-    expected = [maxsim(question, weights.astype(np.float64), memories[number]) for number in (3, 9, 7)]
+    expected = [maxsim(question, weights.astype(np.float64), memories[number]) for number in (1, 2, 0)]
     np.testing.assert_allclose(scores, expected, atol=1e-3)
 
 
 def test_memories_without_tokens_are_marked_and_do_not_shift_the_others() -> None:
     random = np.random.default_rng(2)
     question = TokenVectors(np.zeros(2, np.int32), unit(random.standard_normal((2, DIM))))
-    known = bits(random.standard_normal((6, DIM)))
-    scores, has_tokens = late.scores(question, np.ones(2, np.float32), [1, 2, 3, 4], {1: b"", 2: known, 4: b"odd"})
+    one, none = random.standard_normal((6, DIM)), np.empty((0, DIM))
+    scores, has_tokens = late.scores(question, np.ones(2, np.float32), 4, [laid_out([none, one, none], [0, 1, 3])])
     assert has_tokens.tolist() == [False, True, False, False]
-    alone, _ = late.scores(question, np.ones(2, np.float32), [2], {2: known})
+    alone, _ = late.scores(question, np.ones(2, np.float32), 1, [laid_out([one], [0])])
     assert scores[1] == alone[0]
     assert scores[[0, 2, 3]].tolist() == [0, 0, 0]
 
 
 def test_a_question_without_tokens_scores_nothing() -> None:
     empty = TokenVectors(np.empty(0, np.int32), np.empty((0, DIM), np.float32))
-    scores, known = late.scores(empty, np.empty(0, np.float32), [1], {1: bits(np.ones((3, DIM)))})
+    scores, known = late.scores(empty, np.empty(0, np.float32), 1, [laid_out([np.ones((3, DIM))], [0])])
     assert not known.any()
     assert scores.tolist() == [0.0]
 

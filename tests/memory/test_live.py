@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -221,32 +221,6 @@ def test_many_dead_rows_are_left_behind(filled: Memory) -> None:
         assert len(filled._live.current()) == 650
     rows = np.array([hit.id for hit in filled.search("word1 word2", 1_000, mode="vector").hits])
     assert len(rows) == 650
-
-
-def test_remembered_tokens_are_those_of_the_text_as_it_is(filled: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "KNOWN_TOKENS", 50)
-    store, asked = filled._store, []
-    ids = [record.id for record in filled.records()][:40]
-
-    def fetch(missing: Sequence[int]) -> Mapping[int, bytes]:
-        asked.append(list(missing))
-        return store.token_bits(missing, "words-1")
-
-    def remembered(wanted: Sequence[int]) -> Mapping[int, bytes]:
-        with filled._live.lock:
-            return filled._live.current().token_bits(wanted, fetch)
-
-    remembered(ids)
-    filled.update(ids[0], content="quite another text")
-    filled.delete(ids[1])
-    found, true = remembered(ids), store.token_bits(ids, "words-1")
-    assert asked[1] == [ids[0]], "the others are remembered"
-    assert found.keys() == true.keys() == set(ids) - {ids[1]}
-    assert found == true
-    assert all(found.values())
-    remembered([record.id for record in filled.records()])
-    with filled._live.lock:
-        assert len(filled._live.current()._token_bits) == 50
 
 
 def test_dead_rows_of_a_small_store_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
