@@ -2,6 +2,7 @@
 
     python benchmarks/vectors.py build --size 100000 [--only ours,faiss]      builds each index once, into --folder
     python benchmarks/vectors.py compare --size 100000 [--recall 0.98]        asks them all the same questions
+    python benchmarks/vectors.py memory --size 100000     what each holds in memory after them, in a process of its own
     python benchmarks/vectors.py tiers --size 100000      bytes, recall and time of the small index, by use
 
 The vectors are the `minilm` embedder's for docstrings of Python's standard library; to have more than there are, each
@@ -16,6 +17,8 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import multiprocessing
+import os
 import random
 import shutil
 import sysconfig
@@ -65,7 +68,17 @@ def embedded(folder: Path) -> Rows:
 
 
 def vectors(count: int, folder: Path) -> Rows:
-    base = embedded(folder)[QUESTIONS:]
+    """The vectors, made once, mapped from a file."""
+    path = folder / f"{count}.npy"
+    if not path.exists():
+        partial = path.with_name(f"{count}.{os.getpid()}.npy")
+        np.save(partial, _varied(embedded(folder)[QUESTIONS:], count))
+        partial.replace(path)
+    rows: Rows = np.load(path, mmap_mode="r").view(np.ndarray)
+    return rows
+
+
+def _varied(base: Rows, count: int) -> Rows:
     rows = np.empty((count, base.shape[1]), np.float32)
     generator = np.random.default_rng(2)
     for at in range(0, count, len(base)):
@@ -75,6 +88,15 @@ def vectors(count: int, folder: Path) -> Rows:
             part += np.float32(SPREAD) * (base[one] - base[other])
         rows[at : at + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
     return rows
+
+
+def answers(size: int, rows: Rows, asked: Rows, folder: Path) -> npt.NDArray[np.int64]:
+    """What is right, worked out once."""
+    path = folder / f"{size}" / f"true-{len(asked)}.npy"
+    if not path.exists():
+        np.save(path, exact(rows, asked))
+    true: npt.NDArray[np.int64] = np.load(path)
+    return true
 
 
 def exact(rows: Rows, asked: Rows, k: int = 10) -> npt.NDArray[np.int64]:
@@ -124,17 +146,21 @@ def effort_for(ask: Ask, asked: Rows, true: npt.NDArray[np.int64], wanted: float
     return effort
 
 
+def built(size: int, folder: Path, only: set[str]) -> dict[str, Path]:
+    """Where the indexes lie that can be asked."""
+    places = {name: folder / f"{size}" / name.replace(" ", "-") for name in installed() if not only or name in only}
+    return {name: place for name, place in places.items() if (place / "built.json").exists()}
+
+
 def compare(size: int, folder: Path, only: set[str], wanted: float, count: int) -> None:
     rows, asked = vectors(size, folder), embedded(folder)[:count]
-    true = exact(rows, asked)
+    true = answers(size, rows, asked, folder)
     asking: dict[str, tuple[Ask, int]] = {}
-    for name, engine in installed().items():
-        place = folder / f"{size}" / name.replace(" ", "-")
-        if (not only or name in only) and (place / "built.json").exists():
-            ask = engine.open(rows, place)
-            asking[name] = (ask, effort_for(ask, asked, true, wanted, place))
-            for query in asked[:50]:
-                ask(query, asking[name][1])
+    for name, place in built(size, folder, only).items():
+        ask = installed()[name].open(rows, place)
+        asking[name] = (ask, effort_for(ask, asked, true, wanted, place))
+        for query in asked[:50]:
+            ask(query, asking[name][1])
     taken: dict[str, list[float]] = {name: [] for name in asking}
     found: dict[str, list[object]] = {name: [] for name in asking}
     for block in np.array_split(asked, max(len(asked) // BLOCK, 1)):
@@ -150,6 +176,29 @@ def compare(size: int, folder: Path, only: set[str], wanted: float, count: int) 
             f"{size:>9,}  {name:<18} effort {effort:>4}  recall@10 {recall(found[name], true):.4f}  "
             f"{p50:>8.3f} ms p50 {p95:>8.3f} ms p95  {p50 / ours:>7.2f} times ours"
         )
+
+
+def resident() -> int:
+    """Bytes of this process that lie in memory, mapped files with them."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def held(name: str, size: int, folder: Path, effort: int, count: int) -> int:
+    """What opening an index and asking it adds to a process."""
+    rows, asked, engine = vectors(size, folder), np.array(embedded(folder)[:count]), installed()[name]
+    before = resident()
+    ask = engine.open(rows, folder / f"{size}" / name.replace(" ", "-"))
+    for query in asked:
+        ask(query, effort)
+    return resident() - before
+
+
+def in_memory(size: int, folder: Path, only: set[str], wanted: float, count: int) -> None:
+    for name, place in built(size, folder, only).items():
+        effort = int((place / f"effort-{wanted}-{count}").read_text())
+        with multiprocessing.get_context("spawn").Pool(1) as fresh:
+            taken = fresh.apply(held, (name, size, folder, effort, count))
+        print(f"{size:>9,}  {name:<18} {taken / 1e6:>8,.0f} MB in memory", flush=True)
 
 
 def by_use(size: int, folder: Path, count: int) -> None:
@@ -185,7 +234,7 @@ def by_use(size: int, folder: Path, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("build", "compare", "tiers"))
+    parser.add_argument("step", choices=("build", "compare", "memory", "tiers"))
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--recall", type=float, default=0.98)
     parser.add_argument("--questions", type=int, default=QUESTIONS)
@@ -195,6 +244,8 @@ def main() -> None:
     only = {name.strip() for name in given.only.split(",") if name.strip()}
     if given.step == "build":
         build(given.size, given.folder, only)
+    elif given.step == "memory":
+        in_memory(given.size, given.folder, only, given.recall, given.questions)
     elif given.step == "tiers":
         by_use(given.size, given.folder, given.questions)
     else:

@@ -86,7 +86,7 @@ class VectorIndex:
         self.scales.extend(scales)
 
     def best(self, query: Query, keep: KeepArray, kept: int, count: int) -> Found:
-        ef = max(hnsw.EF_SEARCH, count)
+        ef = max(hnsw.ef_search(len(self)), count)
         if self._walker is not None and kept * kept > ROWS_PER_EF * ef * len(self):
             reached = len(self.graph or ())
             found = [self._walker.search(query, keep, ef), *self._scanned(query, keep, count, reached)]

@@ -86,6 +86,21 @@ def test_a_filtered_walk_gives_only_what_is_kept_and_misses_little(
     assert recall(found, rows, queries, keep) >= 0.98
 
 
+def test_the_beam_widens_as_the_index_grows(
+    rows: np.ndarray, graph: hnsw.Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, keep = VectorIndex(*codes.quantised(rows), graph), np.ones(len(rows), np.uint8)
+    monkeypatch.setattr("ruvllm_mcp.memory.index.ROWS_PER_EF", 0)  # always walks
+    monkeypatch.setattr(hnsw, "EF_SEARCH", 3)
+    queries, reached = unit_rows(100, seed=16), []
+    for rows_per_ef in (10**6, 20):
+        monkeypatch.setattr(hnsw, "ROWS_PER_EF", rows_per_ef)
+        found = [index.best(Query(query), keep, len(rows), 3)[0] for query in queries]
+        reached.append(recall(found, rows, queries, keep, k=3))
+    assert reached[0] < 0.95
+    assert reached[1] > 0.97
+
+
 def is_same(one: hnsw.Graph, other: hnsw.Graph) -> bool:
     arrays = ("near", "far", "far_at", "levels")
     return one.entry == other.entry and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
