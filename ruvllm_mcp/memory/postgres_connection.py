@@ -143,9 +143,14 @@ class Connections:
     @contextmanager
     def view(self) -> Iterator[Session]:
         """A connection in a read-only transaction that sees one moment of the store."""
-        with translated(self.address), self._taken() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield connection
+        with translated(self.address), self._taken() as connection:
+            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+            try:
+                with connection.transaction():
+                    yield connection
+            finally:
+                if not connection.closed:
+                    connection.isolation_level = connection.read_only = None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

@@ -7,7 +7,7 @@ namespace's row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -17,6 +17,9 @@ from ruvllm_mcp.memory.store import Limits
 from ruvllm_mcp.types import NamespaceInfo
 
 if TYPE_CHECKING:
+    from psycopg import Cursor
+    from psycopg.rows import TupleRow
+
     from ruvllm_mcp.memory.postgres_connection import Session
 
 Weight = tuple[int, int]  # memories, and bytes of their content and metadata
@@ -40,25 +43,27 @@ def weighed(connection: Session, ids: Iterable[int]) -> dict[int, Weight]:
     return {row[0]: (row[1], int(row[2])) for row in connection.execute(query, (list(ids),))}
 
 
-def account(connection: Session, before: Mapping[int, Weight], after: Mapping[int, Weight], limits: Limits) -> None:
-    """Adds what changed to what the namespaces hold. NamespaceFullError, for the transaction to be rolled back, when
-    one grew beyond its limit."""
-    query = """UPDATE namespaces SET memories = memories + %s, bytes = bytes + %s WHERE id = %s
-        RETURNING name, memories, bytes, coalesce(max_memories, %s), coalesce(max_bytes, %s)"""
-    for number in sorted(before.keys() | after.keys()):
-        was, now = before.get(number, (0, 0)), after.get(number, (0, 0))
-        more, bigger = now[0] - was[0], now[1] - was[1]
-        if more or bigger:
-            parameters = (more, bigger, number, limits.max_memories, limits.max_bytes)
-            name, memories, size, max_memories, max_bytes = connection.execute(query, parameters).fetchall()[0]
-            overgrown(name, "memories", memories - more, memories, max_memories)
-            overgrown(name, "bytes of text", size - bigger, size, max_bytes)
+def account(connection: Session, ids: Sequence[int], held: Mapping[int, Weight], limits: Limits) -> None:
+    """Adds to what the namespaces hold what the memories among `ids` weigh now beyond what they `held`.
+    NamespaceFullError, for the transaction to be rolled back, when a namespace grew beyond its limit."""
+    query = """UPDATE namespaces n SET memories = memories + more, bytes = bytes + bigger FROM (
+            SELECT space, sum(memories)::bigint AS more, sum(bytes)::bigint AS bigger FROM (
+                SELECT namespace_id, 1, octet_length(content) + octet_length(metadata) FROM memories
+                WHERE id = ANY(%s::bigint[])
+                UNION ALL SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[])
+            ) AS change (space, memories, bytes) GROUP BY space) AS changed
+        WHERE id = space AND (more <> 0 OR bigger <> 0)
+        RETURNING name, more, memories, coalesce(max_memories, %s), bigger, bytes, coalesce(max_bytes, %s)"""
+    weights = ([-count for count, _ in held.values()], [-size for _, size in held.values()])
+    parameters = (list(ids), list(held), *weights, limits.max_memories, limits.max_bytes)
+    for name, more, memories, max_memories, bigger, size, max_bytes in connection.execute(query, parameters):
+        overgrown(name, "memories", memories - more, memories, max_memories)
+        overgrown(name, "bytes of text", size - bigger, size, max_bytes)
 
 
-def with_token_bits(connection: Session, numbers: Collection[int]) -> set[int]:
+def ask_with_token_bits(connection: Session, numbers: Collection[int]) -> Cursor[TupleRow]:
     """Those namespaces that keep token bits."""
-    query = "SELECT id FROM namespaces WHERE id = ANY(%s::int[]) AND token_bits"
-    return {row[0] for row in connection.execute(query, (list(numbers),))}
+    return connection.execute("SELECT id FROM namespaces WHERE id = ANY(%s::int[]) AND token_bits", (list(numbers),))
 
 
 def known(connection: Session) -> dict[str, NamespaceInfo]:
