@@ -3,7 +3,8 @@
     python benchmarks/soak.py [OPERATIONS]
 
 Searches, contexts, adds, updates, deletes, feedback and reads, in a random order of fixed shares, on a store kept at
-about 3,000 memories. The first fifth is warm-up; after it the process should stay within 5 % of its mean size.
+about 3,000 memories. The first fifth is warm-up; after it the process should stay within 5 % of its mean size. Resident
+is what the process has of its own (anonymous) and what it has mapped of files, which the system takes back at need.
 """
 
 from __future__ import annotations
@@ -74,8 +75,10 @@ class Soak:
         await self.llm.get_memory(self.some())
 
 
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def resident_bytes() -> tuple[int, int]:
+    """All that is resident, and the anonymous part of it."""
+    lines = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    return tuple(int(lines[name].split()[0]) * 1024 for name in ("Rss", "Anonymous"))  # type: ignore[return-value]  # two
 
 
 async def run(operations: int, home: str) -> None:
@@ -94,12 +97,14 @@ async def run(operations: int, home: str) -> None:
                 sizes.append(resident_bytes())
             if (number + 1) % (operations // TOLD) == 0:
                 seconds = time.monotonic() - started
-                print(f"{number + 1:,} operations, {seconds:.0f} s: {sizes[-1] / 1e6:.1f} MB resident", flush=True)
+                whole, own = (size / 1e6 for size in sizes[-1])
+                print(f"{number + 1:,} operations, {seconds:.0f} s: {whole:.1f} MB, {own:.1f} anonymous", flush=True)
     print(", ".join(f"{count:,} {name}" for name, count in done.items()))
-    kept = sizes[len(sizes) // 5 :]
-    mean = sum(kept) / len(kept)
-    low, high = min(kept) / mean - 1, max(kept) / mean - 1
-    print(f"after warm-up: mean {mean / 1e6:.1f} MB, {low:+.1%} to {high:+.1%}; last {kept[-1] / mean - 1:+.1%}")
+    for what, taken in zip(("resident", "anonymous"), zip(*sizes, strict=True), strict=True):
+        kept = taken[len(taken) // 5 :]
+        mean = sum(kept) / len(kept)
+        low, high = min(kept) / mean - 1, max(kept) / mean - 1
+        print(f"{what} after warm-up: {mean / 1e6:.1f} MB, {low:+.1%} to {high:+.1%}; last {kept[-1] / mean - 1:+.1%}")
 
 
 def main(operations: int) -> None:

@@ -14,11 +14,13 @@ from ruvllm_mcp.memory import checks, drafting
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.replica import NEAR_DUPLICATE
 from ruvllm_mcp.memory.store import Draft, Store
+from ruvllm_mcp.simd import cross_dot
 from ruvllm_mcp.types import MemoryId, NewMemory
 
 Near = Sequence[tuple[float, int]]
 COMPARE_AT_ONCE = 64  # so many are always compared with what is there,
 COMPARE_PAIRS = 5_000_000  # more of them up to so many cosines: some tenths of a second
+BLOCK = 256
 
 
 def add(
@@ -72,11 +74,11 @@ def _embed_new(
     fresh = {
         item.draft.content_hash: item for item in drafts if (item.draft.namespace, item.draft.content_hash) not in known
     }
-    made = dict(zip(fresh, drafting.embedded(list(fresh.values()), embedder, progress), strict=True))
+    made = dict(
+        zip(fresh, drafting.embeddings([item.indexed for item in fresh.values()], embedder, progress), strict=True)
+    )
     return [
-        replace(item.draft, embedding=made[item.draft.content_hash].embedding)
-        if item.draft.content_hash in made
-        else item.draft
+        replace(item.draft, embedding=made[item.draft.content_hash]) if item.draft.content_hash in made else item.draft
         for item in drafts
     ]
 
@@ -105,9 +107,9 @@ def _near_in_batch(drafts: Sequence[Draft]) -> Mapping[int, Near]:
     for members in spaces.values():
         rows = [row for row, _ in members.values()]
         vectors = np.array([vector for _, vector in members.values()])
-        for place, row in enumerate(rows):
-            cosines = vectors @ vectors[place]
-            for other in np.flatnonzero(cosines >= NEAR_DUPLICATE).tolist():
-                if other != place:
-                    found.setdefault(row, []).append((float(cosines[other]), rows[other]))
+        for start in range(0, len(rows), BLOCK):
+            cosines = cross_dot(vectors[start : start + BLOCK], vectors)
+            for place, other in np.argwhere(cosines >= NEAR_DUPLICATE).tolist():
+                if other != start + place:
+                    found.setdefault(rows[start + place], []).append((float(cosines[place, other]), rows[other]))
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 VERSION = 2
@@ -41,17 +42,14 @@ def memory_terms(content: str, metadata: Mapping[str, Any]) -> list[str]:
 
 def question_terms(text: str) -> list[str]:
     """The index terms of a question, without the words that only make it one, unless there are no others."""
-    words = [match[0] for match in _WORD.finditer(text)]
+    words = _WORD.findall(text)
     telling = [term for word in words if word.lower() not in _ASKING for term in _terms_of(word)]
     return telling or terms(text)
 
 
 def terms(text: str) -> list[str]:
     """The index terms of `text`, in order, repeated as often as they occur; may be empty."""
-    found: list[str] = []
-    for match in _WORD.finditer(text):
-        found += _terms_of(match[0])
-    return found
+    return list(chain.from_iterable(map(_terms_of, _WORD.findall(text))))
 
 
 @lru_cache(maxsize=200_000)

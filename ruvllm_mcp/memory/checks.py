@@ -124,19 +124,24 @@ def namespaces(value: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(label(name, "namespace") for name in value))
 
 
-def metadata(value: Any, what: str = "metadata") -> str:
-    """`value` as compact JSON text: an object of JSON values, bounded in depth and size, NaN refused."""
+# Compact JSON text. Making an encoder for each call would cost more than what it does.
+json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def metadata(value: Any, what: str = "metadata") -> tuple[dict[str, Any], str]:
+    """`value` as an object of JSON values and as compact JSON text, bounded in depth and size, NaN refused."""
     if not isinstance(value, Mapping):
         raise InvalidInputError(f"{what} must be a mapping, not {type(value).__name__}.", "Pass a dict.")
     if not value:
-        return "{}"
-    encoded = json.dumps(plain(value, what), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    if len(encoded.encode()) > MAX_METADATA_BYTES:
+        return {}, "{}"
+    copy: dict[str, Any] = plain(value, what)
+    encoded = json_text(copy)
+    if len(encoded) > MAX_METADATA_BYTES // 4 and len(encoded.encode()) > MAX_METADATA_BYTES:
         raise InvalidInputError(
             f"{what} is {len(encoded.encode()):,} bytes as JSON; the limit is {MAX_METADATA_BYTES:,}.",
             "Put long text into the content.",
         )
-    return encoded
+    return copy, encoded
 
 
 def plain(value: Any, what: str, depth: int = MAX_METADATA_DEPTH) -> Any:

@@ -4,9 +4,9 @@ reaches the embedder, the index terms or the hash."""
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,10 +39,9 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
     if not isinstance(item, NewMemory):
         raise InvalidInputError(f"A memory must be a NewMemory, not {type(item).__name__}.", "Wrap it.")
     content, in_content = redact(checks.text(item.content, "content"))
-    metadata, in_metadata = clean_metadata(item.metadata)
+    metadata, described, in_metadata = clean_metadata(item.metadata)
     source, in_source = redact(checks.origin(item.source, "source"))
     ttl = checks.seconds_to_live(item.ttl)
-    described = json.loads(metadata)
     indexed = analysis.indexed_text(content, described)
     cleaned = Draft(
         content=content,
@@ -64,24 +63,16 @@ def draft(item: NewMemory, namespace: str, now: float) -> Redacted:
     return Redacted(cleaned, indexed, in_content + in_metadata + in_source)
 
 
-def clean_metadata(metadata: Metadata) -> tuple[str, int]:
-    """Checked, redacted JSON text and how many secrets it held."""
-    encoded = checks.metadata(metadata)
-    if encoded == "{}":
-        return encoded, 0
-    cleaned, count = redact_json(json.loads(encoded))
-    return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":")) if count else encoded, count
+def clean_metadata(metadata: Metadata) -> tuple[str, dict[str, Any], int]:
+    """Checked, redacted: as JSON text, as an object, and how many secrets it held."""
+    given, encoded = checks.metadata(metadata)
+    cleaned, count = redact_json(given)
+    return checks.json_text(cleaned) if count else encoded, cleaned, count
 
 
 def content_hash(content: str) -> bytes:
     """What makes two contents the same: 16 bytes of BLAKE2b over the text."""
     return hashlib.blake2b(content.encode(), digest_size=16).digest()
-
-
-def embedded(drafts: Sequence[Redacted], embedder: Embedder, progress: Progress | None = None) -> list[Draft]:
-    """The drafts with their embeddings."""
-    made = embeddings([item.indexed for item in drafts], embedder, progress)
-    return [replace(item.draft, embedding=embedding) for item, embedding in zip(drafts, made, strict=True)]
 
 
 def embeddings(texts: Sequence[str], embedder: Embedder, progress: Progress | None = None) -> Iterator[Embedding]:

@@ -13,6 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,9 @@ class Memory:
             columns["expires_at"] = new.draft.expires_at
         terms = pack(analysis.memory_terms(old.content, old.metadata))
         is_reworded = new.draft.terms != terms or new.indexed != analysis.indexed_text(old.content, old.metadata)
-        draft = drafting.embedded([new], self.embedder)[0] if is_reworded else None
+        draft = None
+        if is_reworded:
+            draft = replace(new.draft, embedding=next(drafting.embeddings([new.indexed], self.embedder)))
         self._store.update(memory_id, columns, draft, self.embedder.fingerprint, now)
         return self.get(memory_id)
 

@@ -172,12 +172,18 @@ _CONTEXTS = (
 _KEY = re.compile(rf"[A-Za-z0-9_.-]{{0,60}}{_NAME}", re.IGNORECASE)
 
 
+SHORTEST = 7  # characters: a shorter text matches nothing here
 _RUN = re.compile(r"[A-Za-z0-9_.~+/=:-]{20,}")  # every shape has one, with digits or both cases in it
 _DIGIT = re.compile(r"[0-9]")
+_MARKED = tuple((marker, place) for place, context in enumerate(_CONTEXTS) for marker in context.markers)
+_UNMARKED = tuple(place for place, context in enumerate(_CONTEXTS) if not context.markers)
+_ASSIGNABLE = ("pass", "pwd", "secret", "token", "credential", "key")  # one is in all that `_ASSIGNED` finds
 
 
 def redact(text: str) -> tuple[str, int]:
     """`text` with its secrets replaced by visible marks, and how many there were. Linear in the length of `text`."""
+    if len(text) < SHORTEST:
+        return text, 0
     total = 0
     has_key = any((run.upper() != run and run.lower() != run) or _DIGIT.search(run) for run in _RUN.findall(text))
     for marker, name, pattern in SHAPES if has_key else ():
@@ -185,11 +191,12 @@ def redact(text: str) -> tuple[str, int]:
             text, count = _compiled(pattern, re.DOTALL).subn(f"‹redacted:{name}›", text)
             total += count
     lowered = text.lower()
-    is_assigned = _ASSIGNED.search(lowered) is not None
-    for context in _CONTEXTS:
-        if any(marker in lowered for marker in context.markers) if context.markers else is_assigned:
-            text, count = _replaced(text, context)
-            total += count
+    places = {place for marker, place in _MARKED if marker in lowered}
+    if any([name in lowered for name in _ASSIGNABLE]) and _ASSIGNED.search(lowered):  # noqa: C419  a list is quicker
+        places.update(_UNMARKED)
+    for place in sorted(places):
+        text, count = _replaced(text, _CONTEXTS[place])
+        total += count
     return text, total
 
 

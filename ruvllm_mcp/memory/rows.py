@@ -4,7 +4,7 @@ deleting."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -70,26 +70,38 @@ def make_embedder(connection: sqlite3.Connection, fingerprint: str) -> int:
 
 
 def insert(
-    connection: sqlite3.Connection, draft: Draft, namespace_id: int, embedder_id: int, seq: int, now: float
-) -> tuple[int, bool]:
-    kept = connection.execute(
-        "SELECT id, metadata, trust FROM memories WHERE namespace_id = ? AND content_hash = ?",
-        (namespace_id, draft.content_hash),
-    ).fetchone()
-    if kept:
-        _refresh(connection, kept, draft, seq, now)
-        return kept[0], True
-    memory_id = connection.execute(
-        """INSERT INTO memories (seq, namespace_id, content_hash, content, metadata, kind, importance, source, client,
-        trust, created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            *(seq, namespace_id, draft.content_hash, draft.content, draft.metadata, draft.kind, draft.importance),
-            *(draft.source, draft.client, draft.trust, draft.created_at, now, draft.expires_at),
-        ),
-    ).lastrowid
-    assert memory_id is not None
-    write_derived(connection, memory_id, draft, embedder_id)
-    return memory_id, False
+    connection: sqlite3.Connection,
+    drafts: Sequence[Draft],
+    numbers: Mapping[str, int],
+    embedder_id: int,
+    seq: int,
+    now: float,
+) -> list[tuple[int, bool]]:
+    """Writes drafts under successive numbers from `seq` on; `numbers` are those of their namespaces. The id of each,
+    and whether it was there already and is only refreshed."""
+    written: list[tuple[int, bool]] = []
+    new: list[tuple[int, Draft]] = []
+    for number, draft in enumerate(drafts, start=seq):
+        row = connection.execute(
+            """INSERT INTO memories (seq, namespace_id, content_hash, content, metadata, kind, importance, source,
+            client, trust, created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (namespace_id, content_hash) DO NOTHING""",
+            (
+                *(number, numbers[draft.namespace], draft.content_hash, draft.content, draft.metadata, draft.kind),
+                *(draft.importance, draft.source, draft.client, draft.trust, draft.created_at, now, draft.expires_at),
+            ),
+        )
+        if row.rowcount:
+            assert row.lastrowid is not None
+            new.append((row.lastrowid, draft))
+            written.append((row.lastrowid, False))
+        else:
+            query = "SELECT id, metadata, trust FROM memories WHERE namespace_id = ? AND content_hash = ?"
+            kept = connection.execute(query, (numbers[draft.namespace], draft.content_hash)).fetchone()
+            _refresh(connection, kept, draft, number, now)
+            written.append((kept[0], True))
+    _write_derived(connection, new, embedder_id)
+    return written
 
 
 def _refresh(connection: sqlite3.Connection, kept: tuple[int, str, int], draft: Draft, seq: int, now: float) -> None:
@@ -103,19 +115,30 @@ def _refresh(connection: sqlite3.Connection, kept: tuple[int, str, int], draft: 
     )
 
 
-def write_derived(connection: sqlite3.Connection, memory_id: int, draft: Draft, embedder_id: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO terms VALUES (?, ?, ?)", (memory_id, ANALYSIS, draft.terms))
-    connection.execute("DELETE FROM vectors WHERE memory_id = ?", (memory_id,))
-    connection.execute("DELETE FROM tokens WHERE memory_id = ?", (memory_id,))
-    if draft.embedding is not None:
-        write_embedding(connection, memory_id, draft.embedding, embedder_id)
+def replace_derived(connection: sqlite3.Connection, memory_id: int, draft: Draft, embedder_id: int) -> None:
+    """Puts a draft's terms and embedding in the place of those that a memory had, of every embedder."""
+    for table in ("terms", "vectors", "tokens"):
+        connection.execute(f"DELETE FROM {table} WHERE memory_id = ?", (memory_id,))
+    _write_derived(connection, [(memory_id, draft)], embedder_id)
 
 
-def write_embedding(connection: sqlite3.Connection, memory_id: int, embedding: Embedding, embedder_id: int) -> None:
-    vector = np.ascontiguousarray(embedding.vector, np.float32).tobytes()
-    connection.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", (embedder_id, memory_id, vector))
-    if len(embedding.token_ids) and spaces.keeps_token_bits(connection, memory_id):
-        connection.execute(
-            "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)",
-            (embedder_id, memory_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes()),
-        )
+def _write_derived(connection: sqlite3.Connection, new: Sequence[tuple[int, Draft]], embedder_id: int) -> None:
+    terms = [(memory_id, ANALYSIS, draft.terms) for memory_id, draft in new]
+    connection.executemany("INSERT INTO terms VALUES (?, ?, ?)", terms)
+    made = [(memory_id, draft.embedding) for memory_id, draft in new if draft.embedding is not None]
+    write_embeddings(connection, made, embedder_id)
+
+
+def write_embeddings(connection: sqlite3.Connection, made: Sequence[tuple[int, Embedding]], embedder_id: int) -> None:
+    """Sets the vectors of memories by one embedder, and the token bits of those whose namespace keeps them."""
+    vectors = [
+        (embedder_id, memory_id, np.ascontiguousarray(embedding.vector, np.float32).tobytes())
+        for memory_id, embedding in made
+    ]
+    connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vectors)
+    tokens = [
+        (embedder_id, memory_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes())
+        for memory_id, embedding in made
+        if len(embedding.token_ids) and spaces.keeps_token_bits(connection, memory_id)
+    ]
+    connection.executemany("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", tokens)

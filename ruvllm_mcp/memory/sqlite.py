@@ -74,16 +74,13 @@ class SqliteStore:
             numbers = {name: spaces.make(connection, name) for name in {draft.namespace for draft in drafts}}
             before = spaces.held(connection, numbers.values())
             seq = rows.take_numbers(connection, len(drafts))
-            written = [
-                rows.insert(connection, draft, numbers[draft.namespace], embedder_id, seq + position, now)
-                for position, draft in enumerate(drafts)
-            ]
+            written = rows.insert(connection, drafts, numbers, embedder_id, seq, now)
             spaces.refuse_overgrown(connection, before, self._limits)
             return written
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
-        query = """SELECT m.content_hash FROM memories m JOIN namespaces n ON n.id = m.namespace_id
-            WHERE n.name = ? AND m.content_hash = ?"""
+        query = """SELECT content_hash FROM memories WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?1)
+            AND content_hash = ?2"""
         with self._connections.read() as connection:
             return {item for item in hashes if connection.execute(query, (namespace, item)).fetchone()}
 
@@ -112,7 +109,7 @@ class SqliteStore:
             if not cursor.rowcount:
                 raise NotFoundError(f"There is no memory {memory_id}.", "It may have been deleted or have expired.")
             if draft is not None:
-                rows.write_derived(connection, memory_id, draft, rows.make_embedder(connection, embedder))
+                rows.replace_derived(connection, memory_id, draft, rows.make_embedder(connection, embedder))
             spaces.refuse_overgrown(connection, before, self._limits)
 
     def delete(self, ids: Sequence[int]) -> list[int]:
@@ -152,7 +149,7 @@ class SqliteStore:
                     (seq + offset, memory_id, content_hash),
                 ).rowcount
                 if is_current:
-                    rows.write_embedding(connection, memory_id, embedding, number)
+                    rows.write_embeddings(connection, [(memory_id, embedding)], number)
 
     def unembedded(self, embedder: str, limit: int) -> list[Text]:
         with self._connections.read() as connection:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import random
+import re
 import string
+import sys
 from pathlib import Path
 
 import pytest
 
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.memory.redact import redact, redact_json
+from ruvllm_mcp.memory.redact import _ASSIGNABLE, _CONTEXTS, SHORTEST, redact, redact_json
+from ruvllm_mcp.memory.secret_shapes import SHAPES
 from ruvllm_mcp.types import NewMemory
 
 LETTERS = string.ascii_letters + string.digits
@@ -167,3 +171,18 @@ def test_no_file_of_the_store_ever_holds_the_secret(memory: Memory, tmp_path: Pa
 @pytest.mark.parametrize("text", ["password=" * 20_000, "a" * 300_000, "://" + ":" * 100_000, "-----BEGIN " * 20_000])
 def test_long_texts_that_almost_match_come_back_unchanged(text: str) -> None:
     assert redact(text) == (text, 0)
+
+
+def test_no_expression_matches_less_than_the_shortest_text_looked_at() -> None:
+    parser = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
+    shapes = [(pattern, re.DOTALL) for _, _, pattern in SHAPES]
+    contexts = [(context.pattern, re.IGNORECASE) for context in _CONTEXTS]
+    for pattern, flags in shapes + contexts:
+        assert parser.parse(pattern, flags).getwidth()[0] >= SHORTEST, pattern
+    assert redact("ab://:c@h"[:SHORTEST]) == ("ab://:c@h"[:SHORTEST], 0)
+
+
+def test_what_is_assigned_has_one_of_the_names_looked_for_first() -> None:
+    for name in ("passwd", "password", "passphrase", "passcode", "pwd", "secret", "token", "credentials", "api_key"):
+        assert any(known in name for known in _ASSIGNABLE)
+        assert redact(f"{name} = 'x7#kQ2!pLw9'")[1] == 1
