@@ -59,8 +59,15 @@ static inline void i_store_bytes(int8_t *p, V v) {
     _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
 }
 
+/* A sum that the compiler may not take apart: it would gather the products of a whole run first, far more than there are
+ * registers, and add them up afterwards. */
+static inline I in_order(I sum) {
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 static inline D d_zero(void) { return _mm256_setzero_si256(); }
-static inline D d_add(D sum, I codes, I x) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x)); }
+static inline D d_add(D sum, I codes, I x) { return in_order(_mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, x))); }
 static inline I d_whole(D sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 static inline I d_scaled(D sum, I scales) { return _mm256_madd_epi16(sum, scales); }
 
@@ -83,7 +90,7 @@ static inline __m256i dot_signed_two(__m256i a, __m256i x, __m256i b, __m256i y)
 static inline __m256i dot_scaled(__m256i codes, __m256i x, __m256i scales) {
     return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
 }
-static inline I i_signed(I sum, I weights, I x) { return i_add(sum, fours(pairs_signed(weights, x))); }
+static inline I i_signed(I sum, I weights, I x) { return in_order(i_add(sum, fours(pairs_signed(weights, x)))); }
 
 static void halves(const float *x, uint16_t *out, size_t n) {
     const V most = v_set(65504);

@@ -25,23 +25,29 @@ INLINE W w_two(const void *low, const void *high) {
 
 enum { Q8_0, Q4_0, Q5_0, Q4_K, Q5_K, Q6_K };
 
-/* The scales of 2 * pairs blocks: the first of each pair in the low half, the second in the high one, others 0. */
+/* The scales of 2 * pairs blocks (1, 2 or 4 pairs): the first of each pair in the low half, the second in the high one, others
+ * 0. */
 INLINE __m256 scales_of(const uint8_t *block, const size_t bytes, const size_t pairs) {
-    __m128i halves = _mm_setzero_si128();
-    if (pairs == 4) {
-        halves = _mm_insert_epi16(halves, rv_u16_at(block), 0);
+    __m128i halves = _mm_cvtsi32_si128(rv_u16_at(block));
+    halves = _mm_insert_epi16(halves, rv_u16_at(block + bytes), 4);
+    if (pairs > 1) {
         halves = _mm_insert_epi16(halves, rv_u16_at(block + 2 * bytes), 1);
+        halves = _mm_insert_epi16(halves, rv_u16_at(block + 3 * bytes), 5);
+    }
+    if (pairs > 2) {
         halves = _mm_insert_epi16(halves, rv_u16_at(block + 4 * bytes), 2);
         halves = _mm_insert_epi16(halves, rv_u16_at(block + 6 * bytes), 3);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + bytes), 4);
-        halves = _mm_insert_epi16(halves, rv_u16_at(block + 3 * bytes), 5);
         halves = _mm_insert_epi16(halves, rv_u16_at(block + 5 * bytes), 6);
         halves = _mm_insert_epi16(halves, rv_u16_at(block + 7 * bytes), 7);
-        return _mm256_cvtph_ps(halves);
     }
-    uint16_t some[8] = {0};
-    for (size_t i = 0; i < 2 * pairs; i++) some[i / 2 + i % 2 * 4] = rv_u16_at(block + i * bytes);
-    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)some));
+    return _mm256_cvtph_ps(halves);
+}
+
+/* What 2 * pairs blocks of a token have: one number of 32 bits each, others 0. */
+INLINE W of_pairs(const void *p, const size_t pairs) {
+    return pairs == 4   ? w_load(p)
+           : pairs == 2 ? _mm256_zextsi128_si256(_mm_loadu_si128(p))
+                        : _mm256_zextsi128_si256(_mm_loadl_epi64(p));
 }
 
 /* Number `pair` of each half in all of the half. */
@@ -79,17 +85,10 @@ INLINE void add_pairs_of_blocks(const uint8_t *row, const size_t count, size_t s
     for (size_t n = 0; n < count; n++) scales[n][0] = scales_of(row + n * step, bytes, pairs);
     for (size_t n = 0; n < count; n++)
         for (size_t t = tokens; t-- > 0;) {
-            float some[8] = {0};
-            int16_t some_sums[16] = {0};
-            const float *of = x[t].scales;
-            const int16_t *sums_of = x[t].sums;
-            if (pairs < 4) {
-                of = memcpy(some, of, 2 * pairs * sizeof *of);
-                sums_of = memcpy(some_sums, sums_of, 4 * pairs * sizeof *sums_of);
-            }
-            scales[n][t] = _mm256_mul_ps(scales[n][0], _mm256_permutevar8x32_ps(_mm256_loadu_ps(of), by_pairs));
+            const __m256 of = _mm256_castsi256_ps(of_pairs(x[t].scales, pairs));
+            scales[n][t] = _mm256_mul_ps(scales[n][0], _mm256_permutevar8x32_ps(of, by_pairs));
             if (kind == Q8_0) continue;
-            const W offsets = _mm256_madd_epi16(w_load(sums_of), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
+            const W offsets = _mm256_madd_epi16(of_pairs(x[t].sums, pairs), _mm256_set1_epi16(kind == Q4_0 ? -8 : -16));
             const __m256 numbers = _mm256_permutevar8x32_ps(_mm256_cvtepi32_ps(offsets), by_pairs);
             sums[n][t] = _mm256_fmadd_ps(numbers, scales[n][t], sums[n][t]);
         }
@@ -139,9 +138,15 @@ INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, con
         add_pairs_of_blocks(row, count, step, x, tokens, 4, kind, sums);
         for (size_t t = 0; t < tokens; t++) x[t].q += 256, x[t].scales += 8, x[t].sums += 16;
     }
-    for (; b + 2 <= blocks; b += 2, row += 2 * bytes) {
+    if (b + 4 <= blocks) {
+        add_pairs_of_blocks(row, count, step, x, tokens, 2, kind, sums);
+        for (size_t t = 0; t < tokens; t++) x[t].q += 128, x[t].scales += 4, x[t].sums += 8;
+        b += 4, row += 4 * bytes;
+    }
+    if (b + 2 <= blocks) {
         add_pairs_of_blocks(row, count, step, x, tokens, 1, kind, sums);
         for (size_t t = 0; t < tokens; t++) x[t].q += 64, x[t].scales += 2, x[t].sums += 4;
+        b += 2, row += 2 * bytes;
     }
     if (b < blocks) {
         uint8_t pair[STREAMS * 2 * RV_Q8_0_BYTES] = {0};

@@ -69,8 +69,6 @@ INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, con
     END_ROWS;
 }
 
-INLINE I i_twice(int16_t number) { return i_set((int32_t)((uint16_t)number * 0x10001u)); }
-
 /* 32 products of codes below 32 times one scale. */
 INLINE I scaled_run(I dots, const I *codes, const int8_t *x, int16_t scale) {
     const D run = d_add(d_add(d_zero(), codes[0], i_load(x)), codes[1], i_load(x + 16));

@@ -32,8 +32,14 @@ static inline void i_store_bytes(int8_t *p, V v) {
     memcpy(p, &bytes, sizeof bytes);
 }
 
+/* A sum that the compiler may not take apart: see rv_llm_avx2.c. */
+static inline I in_order(I sum) {
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 static inline D d_zero(void) { return _mm_setzero_si128(); }
-static inline D d_add(D sum, I codes, I x) { return _mm_add_epi16(sum, _mm_maddubs_epi16(codes, x)); }
+static inline D d_add(D sum, I codes, I x) { return in_order(_mm_add_epi16(sum, _mm_maddubs_epi16(codes, x))); }
 static inline I d_whole(D sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
 static inline I d_scaled(D sum, I scales) { return _mm_madd_epi16(sum, scales); }
 
@@ -43,7 +49,7 @@ static inline I i_start(const int16_t *sums) {
 }
 static inline I i_weights(const void *p) { return i_load(p); }
 static inline I i_signed(I sum, I weights, I x) {
-    return i_add(sum, d_whole(_mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights))));
+    return in_order(i_add(sum, d_whole(_mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights)))));
 }
 
 static inline I i_and(I a, I b) { return _mm_and_si128(a, b); }

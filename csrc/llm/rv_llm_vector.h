@@ -27,6 +27,9 @@ enum { PANEL = 2 * V_LANES, CODES = 4 * PANEL };
 enum { SMALL_PANEL = 4 * PANEL + 8 * CODES, Q4_K_PANEL = 8 * PANEL + 16 * CODES + 64 * CODES };
 enum { Q6_K_PANEL = 4 * PANEL + 24 * CODES + 64 * CODES };
 
+/* A number in both halves of every lane. */
+INLINE I i_twice(int16_t number) { return i_set((int32_t)((uint16_t)number * 0x10001u)); }
+
 static void quantize(const rv_llm_activations *a, size_t token, size_t tokens, size_t col, size_t end) {
     for (size_t t = token; t < token + tokens; t++)
         for (size_t c = col; c < end; c += a->group) {

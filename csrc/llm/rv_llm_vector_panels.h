@@ -134,7 +134,7 @@ INLINE void add_pairs(I dots[][2], const uint8_t *pairs, const int16_t *sums, si
         for (size_t n = 0; n < 2; n++) {
             const I pair = i_load(pairs + i * CODES + n * 4 * V_LANES);
             for (size_t t = 0; t < tokens; t++)
-                dots[t][n] = i_add(dots[t][n], i_pairs(pair, i_spread((const int8_t *)(sums + t * stride + 2 * i))));
+                dots[t][n] = i_add(dots[t][n], i_pairs(pair, i_spread(sums + t * stride + 2 * i)));
         }
 }
 
@@ -175,14 +175,13 @@ INLINE void tile_q8_0(const uint8_t *panel, const rv_llm_activations *a, size_t 
 }
 
 INLINE void tile_small(const uint8_t *panel, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
-                       size_t stride, const int offset, const size_t steps) {
+                       size_t stride, const int16_t offset, const size_t steps) {
     BEGIN_TILE;
+    const I offsets = i_twice((int16_t)-offset);
     for (size_t b = 0; b < cols / 32; b++, panel += SMALL_PANEL) {
         I dots[TILE_TOKENS][2];
-        for (size_t t = 0; t < tokens; t++) {
-            const int16_t *of = q_sums + t * cols / RV_SUM + 2 * b;
-            dots[t][0] = dots[t][1] = i_set(-offset * (of[0] + of[1]));
-        }
+        for (size_t t = 0; t < tokens; t++)
+            dots[t][0] = dots[t][1] = i_pairs(i_spread(q_sums + t * cols / RV_SUM + 2 * b), offsets);
         add_runs(dots, panel + 4 * PANEL, NULL, q + 32 * b, cols, tokens, 8 / steps, 0, steps);
         for (size_t n = 0; n < 2; n++) {
             const V rows = v_load((const float *)(const void *)panel + n * V_LANES);
