@@ -26,6 +26,7 @@ OMISSIONS = {
     "without cosine": {"dense": 0.0},
     "without BM25": {"lexical": 0.0},
     "without neighbours": ALONE,
+    "without what is alike": {"near": 0.0},
     "without adaptation": RIGID,
     "without all three": {"late": 0.0, **ALONE, **RIGID},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +46,7 @@ def add(
         MemoryId(
             number,
             merged=merged,
-            similar=[near for near in dict.fromkeys(_closest(row, stored, together, written)) if near != number],
+            similar=_closest(row, stored, together, written) if stored is not None else [],
             compared=stored is not None,
             redacted=item.redacted,
         )
@@ -55,12 +55,12 @@ def add(
 
 
 def _closest(
-    row: int, stored: Sequence[Near] | None, together: Mapping[int, Near], written: Sequence[tuple[int, bool]]
-) -> Iterator[int]:
-    """Ids of what is near the row's memory, in the store before and among those written with it."""
+    row: int, stored: Sequence[Near], together: Mapping[int, Near], written: Sequence[tuple[int, bool]]
+) -> list[int]:
+    """Ids of what is near the row's memory, in the store before and among those written with it, nearest first."""
     beside = [(cosine, written[other][0]) for cosine, other in together.get(row, ())]
-    for _, memory_id in sorted([*(stored or {row: ()})[row], *beside], key=lambda near: (-near[0], near[1])):
-        yield memory_id
+    near = sorted([*stored[row], *beside], key=lambda near: (-near[0], near[1]))
+    return [memory_id for memory_id in dict.fromkeys(item for _, item in near) if memory_id != written[row][0]]
 
 
 def _embed_new(

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 VERSION = 2
-_WORD = re.compile(r"[^\W_]+(?:[_'’.-]?[^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:[_'’.-][^\W_]+)*")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _COMMON_WORDS = "a an and are as at be but by for from has have in is it its of on or that the this to was with"
 _STOP = frozenset(_COMMON_WORDS.split())
@@ -52,7 +52,7 @@ def terms(text: str) -> list[str]:
     return list(chain.from_iterable(map(_terms_of, _WORD.findall(text))))
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)  # some 15 MB at most
 def _terms_of(word: str) -> tuple[str, ...]:
     parts = [part.lower() for part in _PART.findall(word)]
     out = [_stem(part) for part in parts if part not in _STOP]

@@ -32,7 +32,7 @@ LIVE = 512
 _PART = np.dtype([("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint64)])
 
 
-@lru_cache(maxsize=500_000)
+@lru_cache(maxsize=40_000)  # some 6 MB at most
 def term_id(term: str) -> int:
     """The term's 32-bit name in the index (CRC-32): the same everywhere, without a dictionary to keep."""
     return zlib.crc32(term.encode())
@@ -40,9 +40,12 @@ def term_id(term: str) -> int:
 
 def pack(terms: Iterable[str]) -> bytes:
     """The distinct terms of one memory as stored: their ids (uint32), then how often each occurs (uint16)."""
-    counts = Counter(map(term_id, terms))
+    distinct = Counter(terms)
+    counts = dict(zip(map(term_id, distinct), distinct.values(), strict=True))
+    if len(counts) < len(distinct):  # two of them share an id
+        counts = Counter(map(term_id, distinct.elements()))
     if counts and max(counts.values()) > 65_535:
-        counts = Counter({term: min(count, 65_535) for term, count in counts.items()})
+        counts = {term: min(count, 65_535) for term, count in counts.items()}
     return array("I", counts.keys()).tobytes() + array("H", counts.values()).tobytes()
 
 
@@ -50,6 +53,11 @@ def unpack(packed: bytes) -> tuple[TermArray, CountArray]:
     """The reverse of `pack`."""
     size = len(packed) // 6
     return np.frombuffer(packed, np.uint32, size), np.frombuffer(packed, np.uint16, size, offset=4 * size)
+
+
+def length(packed: bytes) -> int:
+    """How many terms the memory has, repeated ones counted as often as they occur."""
+    return sum(memoryview(packed)[len(packed) // 6 * 4 :].cast("H"))
 
 
 @dataclass(frozen=True)

@@ -128,10 +128,10 @@ class Replica:
 
     def _append(self, changed: Sequence[Change], old: Sequence[int | None]) -> None:
         first, size = len(self), len(changed)
-        vectors = np.zeros((size, self.dim), np.float32)
-        for row, change in enumerate(changed):
-            if change.vector is not None:
-                vectors[row] = np.frombuffer(change.vector, np.float32)
+        blank = bytes(4 * self.dim)
+        joined = b"".join([blank if change.vector is None else change.vector for change in changed])
+        vectors = np.frombuffer(joined, np.float32).reshape(size, self.dim)
+        for change in changed:
             if change.token_ids:
                 self._count_tokens(np.unique(np.frombuffer(change.token_ids, np.uint32)))
         packed = [change.terms if change.analysis == analysis.VERSION else b"" for change in changed]
@@ -146,7 +146,7 @@ class Replica:
             "trust": [change.trust for change in changed],
             "created_at": [change.created_at for change in changed],
             "expires_at": [np.inf if change.expires_at is None else change.expires_at for change in changed],
-            "lengths": [sum(lexical.unpack(item)[1].tolist()) for item in packed],
+            "lengths": [lexical.length(item) for item in packed],
             "embedded": [change.vector is not None for change in changed],
         }
         for name, column in self.columns.items():

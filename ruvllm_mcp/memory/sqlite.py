@@ -79,10 +79,12 @@ class SqliteStore:
             return written
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
-        query = """SELECT content_hash FROM memories WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?1)
-            AND content_hash = ?2"""
         with self._connections.read() as connection:
-            return {item for item in hashes if connection.execute(query, (namespace, item)).fetchone()}
+            space = connection.execute("SELECT id FROM namespaces WHERE name = ?", (namespace,)).fetchone()
+            if space is None:
+                return set()
+            query = f"SELECT content_hash FROM memories WHERE namespace_id = {space[0]} AND content_hash IN "
+            return {row[0] for row in _by_ids(connection, query, hashes)}
 
     def update(
         self, memory_id: int, columns: Mapping[str, Any], draft: Draft | None, embedder: str, now: float
@@ -301,7 +303,7 @@ def _likely(keep: Filter | None) -> tuple[str, tuple[str, ...]]:
     return "".join(f"AND ({clause}) " for clause in clauses), tuple(text for group in groups for text in group)
 
 
-def _by_ids(connection: sqlite3.Connection, query: str, ids: Iterable[int]) -> Iterator[Any]:
+def _by_ids(connection: sqlite3.Connection, query: str, ids: Iterable[int | bytes]) -> Iterator[Any]:
     numbers = list(ids)
     for start in range(0, len(numbers), 500):
         part = numbers[start : start + 500]

@@ -133,3 +133,15 @@ def test_a_damaged_segment_reads_nothing_out_of_bounds() -> None:
     asked = Postings(broken).ask(np.array([7], np.uint32), lengths, keep, 8, 1.0)
     assert set(asked.top(8, keep)[0].tolist()) == {5, 2}
     assert len(asked.at(np.arange(8))) == 8
+
+
+def test_terms_of_one_id_are_counted_together() -> None:
+    assert lexical.term_id("plumless") == lexical.term_id("buckeroo"), "CRC-32 takes these two for one"
+    packed = lexical.pack(["plumless", "other", "buckeroo", "plumless"])
+    ids, counts = lexical.unpack(packed)
+    assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {
+        lexical.term_id("plumless"): 3,
+        lexical.term_id("other"): 1,
+    }
+    assert lexical.length(packed) == 4
+    assert lexical.length(b"") == 0
