@@ -18,7 +18,7 @@ static const struct kind_of_matrix {
     size_t cols;
 } kinds[] = {
     {"llm f32", RV_LLM_F32, 85},    {"llm f16", RV_LLM_F16, 85},     {"llm bf16", RV_LLM_BF16, 85},
-    {"llm q4_0", RV_LLM_Q4_0, 416}, {"llm q5_0", RV_LLM_Q5_0, 416},  {"llm q8_0", RV_LLM_Q8_0, 416},
+    {"llm q4_0", RV_LLM_Q4_0, 480}, {"llm q5_0", RV_LLM_Q5_0, 480},  {"llm q8_0", RV_LLM_Q8_0, 480},
     {"llm q4_k", RV_LLM_Q4_K, 768}, {"llm q5_k", RV_LLM_Q5_K, 768}, {"llm q6_k", RV_LLM_Q6_K, 768},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
