@@ -1,6 +1,6 @@
 """What hostile feedback can do: quality on questions never rated, before and after floods of it.
 
-    python benchmarks/flood.py DIR[,DIR...] [--feedbacks 10000] [--honest 100] [--cache DIR]
+    python benchmarks/flood.py DIR[,DIR...] [--feedbacks 10000] [--honest 100] [--cache DIR] [--one-name] [--replay]
 
 DIRs are BEIR-style folders as in `learning.py`, whose simulated honest user rates some questions first. Then one kind
 of attacker at a time rates questions of the feedback half over and over: `random` names a shown memory at random,
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from learning import Question, System
+from learning import Question, Replay, System
 
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.trajectory import Trajectory
@@ -59,15 +59,18 @@ def main() -> None:
     parser.add_argument("--feedbacks", type=int, default=10_000)
     parser.add_argument("--honest", type=int, default=100)
     parser.add_argument("--attacks", nargs="*", default=list(ATTACKS), choices=list(ATTACKS))
+    parser.add_argument("--one-name", action="store_true", help="leave out the floods under a new name each time")
+    parser.add_argument("--replay", action="store_true", help="as in learning.py")
     parser.add_argument("--cache", type=Path, default=None)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        system = System([Path(folder) for folder in options.folders.split(",")], options.cache, Path(home))
+        folders = [Path(folder) for folder in options.folders.split(",")]
+        system = (Replay if options.replay else System)(folders, options.cache, Path(home))
         base = float(np.mean(system.scores("test", None)))
         print(f"{options.feedbacks} hostile after {options.honest} honest feedbacks; untrained nDCG@10 {base:.4f}")
         print(f"{'attack':16s}{'names':>8s}{'honest':>10s}{'flooded':>10s}{'trained':>10s}  against untrained")
         for name in options.attacks:
-            for many_names in (False, True):
+            for many_names in (False, True)[: 1 if options.one_name else 2]:
                 scores = flooded(system, ATTACKS[name], options.feedbacks, options.honest, many_names=many_names)
                 cells = "".join(f"{score:10.4f}" for score in scores)
                 change = scores[-1] / base - 1

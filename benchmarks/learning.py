@@ -1,6 +1,6 @@
 """What learning is worth on questions that nobody rated, with its price in forgetting and under wrong feedback.
 
-    python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache DIR]
+    python benchmarks/learning.py uplift DIR... [--seeds 5] [--cache DIR] [--replay]
     python benchmarks/learning.py noise DIR...
     python benchmarks/learning.py retention DIR,DIR,DIR
 
@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,12 @@ from ruvllm_mcp import embed
 from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
-from ruvllm_mcp.learning.trajectory import Candidates, Trajectory, new_request_id
+from ruvllm_mcp.learning.trajectory import Candidates, FloatArray, Trajectory, new_request_id
 from ruvllm_mcp.memory.journal import open_journal
 from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.searching import Found
 from ruvllm_mcp.memory.sqlite import FILE_NAME
+from ruvllm_mcp.memory.weights import DEFAULT
 from ruvllm_mcp.types import NewMemory
 
 DEPTH = 10
@@ -108,7 +110,8 @@ def built(folders: Sequence[Path], embedder: Embedder, cache: Path | None, home:
 class System:
     """A store of one or more folders, its questions, and an engine that learns on it."""
 
-    def __init__(self, folders: Sequence[Path], cache: Path | None, home: Path) -> None:
+    def __init__(self, folders: Sequence[Path], cache: Path | None, home: Path, *, micro_lora: bool = False) -> None:
+        self.micro_lora = micro_lora
         self.embedder = Remembering(embed.load("minilm"))
         built(folders, self.embedder, cache, home)
         self.memory = Memory(home, lambda: self.embedder, namespace="benchmark")
@@ -127,6 +130,7 @@ class System:
             self.embedder.dim,
             self.memory.existing,
             self.memory.vectors,
+            micro_lora=self.micro_lora,
         )
 
     def _read(self, folder: Path, ids: Mapping[str, int]) -> None:
@@ -139,9 +143,14 @@ class System:
             self.questions[row["split"]].append(Question(row["text"], folder.name, right[row["_id"]]))
 
     def ask(self, question: Question, sona: SonaEngine | None) -> Trajectory:
+        """Search as a server would."""
         found = self.memory.search(question.text, DEPTH, namespaces=[question.namespace], teacher=sona)
+        return self._trajectory(question, found, list(found.candidates.parts), sona)
+
+    def _trajectory(
+        self, question: Question, found: Found, names: Sequence[str], sona: SonaEngine | None
+    ) -> Trajectory:
         ranked = found.candidates
-        names = tuple(ranked.parts)
         parts = [ranked.parts[name][:KEPT_CANDIDATES] / ranked.weights.get(name, 1.0) for name in names]
         return Trajectory(
             new_request_id(),
@@ -151,8 +160,8 @@ class System:
             question.text,
             self.embedder.fingerprint,
             found.query_vector,
-            Candidates(ranked.ids[:KEPT_CANDIDATES], names, np.stack(parts, axis=1).astype(np.float32)),
-            tuple(hit.id for hit in found.hits),
+            Candidates(ranked.ids[:KEPT_CANDIDATES], tuple(names), np.stack(parts, axis=1).astype(np.float32)),
+            tuple(ranked.ids[:DEPTH].tolist()),
             sona.version_for(found.query_vector) if sona is not None else 0,
             found.tokens,
         )
@@ -180,6 +189,52 @@ class System:
         connection.commit()
         connection.close()
         self.sona = self.opened()
+
+
+class Replay(System):
+    """The same, but each question is searched once, untrained. What was learned then orders its candidates anew, by the
+    score that learning itself assumes (see `learning/objective.py`); memories only feedback knows of come in as the
+    last candidate did. Some three times faster, and within half a point of searching."""
+
+    def __init__(self, folders: Sequence[Path], cache: Path | None, home: Path, *, micro_lora: bool = False) -> None:
+        super().__init__(folders, cache, home, micro_lora=micro_lora)
+        self._asked: dict[tuple[str, str], tuple[Found, FloatArray, float]] = {}
+        self._members: dict[str, set[int]] = {}
+
+    def ask(self, question: Question, sona: SonaEngine | None) -> Trajectory:
+        found, table, gain = self._untrained(question)
+        parts, names = dict(found.candidates.parts), list(found.candidates.parts)
+        if sona is None:
+            return self._trajectory(question, found, names, None)
+        ids, weights = found.candidates.ids, sona.weights(found.query_vector)
+        evidence = sona.taught(found.query_vector, [question.namespace], found.tokens)
+        here, listed = self._members[question.namespace], set(ids.tolist())
+        added = [memory for memory, worth in evidence.items() if worth > 0 and memory in here - listed]
+        moved = sona.adapt(found.query_vector) - found.query_vector
+        parts["dense"] = parts["dense"] + np.float32(gain) * (table @ moved)
+        parts = {
+            name: np.append(part, np.full(len(added), part[-1])).astype(np.float32) for name, part in parts.items()
+        }
+        ids = np.append(ids, np.array(added, np.int64))
+        worth = np.array([evidence.get(memory, 0.0) for memory in ids.tolist()], np.float32)
+        parts["taught"] = np.float32(DEFAULT.taught) * worth
+        parts["confirmed"] = np.float32(DEFAULT.confirmed) * sona.confirmed(ids.tolist())
+        parts = {name: part * np.float32(weights.get(name, 1.0)) for name, part in parts.items()}
+        scores = np.stack(list(parts.values())).sum(axis=0)
+        order = np.lexsort((ids, -scores))
+        parts = {name: part[order] for name, part in parts.items()}
+        ranked = replace(found.candidates, ids=ids[order], scores=scores[order], parts=parts, weights=weights)
+        return self._trajectory(question, replace(found, candidates=ranked), names, sona)
+
+    def _untrained(self, question: Question) -> tuple[Found, FloatArray, float]:
+        key = question.text, question.namespace
+        if key not in self._asked:
+            found = self.memory.search(question.text, DEPTH, namespaces=[question.namespace])
+            table = self.memory.vectors(found.candidates.ids)
+            gain = max(0.0, float(np.polyfit(table @ found.query_vector, found.candidates.parts["dense"], 1)[0]))
+            self._asked[key] = found, table, gain
+            self._members.setdefault(question.namespace, set()).update(found.candidates.ids.tolist())
+        return self._asked[key]
 
 
 def ndcg(shown: Sequence[int], right: dict[int, int]) -> float:
@@ -215,6 +270,8 @@ class Arm:
             silenced["weights"] = lambda _vector: {}
         if not self.adapters or "weights" in silenced:
             silenced["adapt"] = lambda vector: vector
+        if not self.instant:
+            silenced["_step"] = lambda _trajectory, _cast, _client: None
         for name, silent in silenced.items():
             setattr(sona, name, silent)
         try:
@@ -226,7 +283,8 @@ class Arm:
 
 ARMS = (
     Arm("associations", taught=True, instant=False, learn=False),
-    Arm("instant (micro + weights)", taught=False, instant=True, learn=False),
+    Arm("instant", taught=False, instant=True, learn=False),
+    Arm("background, weights alone", taught=False, instant=False, learn=True, adapters=False),
     Arm("background", taught=False, instant=False, learn=True),
     Arm("associations + instant", taught=True, instant=True, learn=False),
     Arm("all", taught=True, instant=True, learn=True),
@@ -247,7 +305,7 @@ def run_arm(system: System, arm: Arm, seed: int, points: Sequence[int], noise: f
                 is_wrong = random.random() < noise
                 system.rate(system.questions["feedback"][index], random if is_wrong else None, sona)
             given = point
-            if arm.learn and point:
+            if arm.learn:
                 sona.learn()
             if arm.deep and point == points[-1]:
                 sona.consolidate()
@@ -259,7 +317,7 @@ def uplift(system: System, name: str, seeds: int, arms: Sequence[Arm]) -> None:
     everything = len(system.questions["feedback"])
     base = system.scores("test", None)
     print(f"\n{name}: {everything} feedback, {len(base)} test questions; untrained nDCG@10 {np.mean(base):.4f}")
-    points = [0, *[point for point in (10, 50, 100) if point < everything], everything]
+    points = [*[point for point in (10, 50, 100) if point < everything], everything]
     print(f"{'':28s}" + "".join(f"{point:>16d}" for point in points))
     for arm in arms:
         curves = []
@@ -273,7 +331,7 @@ def uplift(system: System, name: str, seeds: int, arms: Sequence[Arm]) -> None:
 def noise(system: System, name: str, seeds: int) -> None:
     base, count = float(np.mean(system.scores("test", None))), len(system.questions["feedback"])
     arm = next(arm for arm in ARMS if arm.name == "all")
-    for share in (0.0, 0.2, 0.5, 1.0):
+    for share in (0.2, 0.5):
         gains = [float(np.mean(run_arm(system, arm, seed, [count], share)[0])) / base - 1 for seed in range(seeds)]
         print(f"{name}: {share:4.0%} wrong feedback: {interval(gains)}", flush=True)
 
@@ -313,12 +371,16 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", help="one store each; join folders of one store with commas")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--replay", action="store_true", help="search once a question, then order its candidates anew")
+    parser.add_argument("--micro-lora", action="store_true", help="let single feedbacks move question vectors, too")
     parser.add_argument("--arms", nargs="*", default=None, help="only arms whose name holds one of these")
     options = parser.parse_args()
     for given in options.folders:
         folders = [Path(folder) for folder in given.split(",")]
         with tempfile.TemporaryDirectory() as home:
-            system = System(folders, options.cache, Path(home))
+            system = (Replay if options.replay else System)(
+                folders, options.cache, Path(home), micro_lora=options.micro_lora
+            )
             arms = [arm for arm in ARMS if options.arms is None or any(part in arm.name for part in options.arms)]
             if options.what == "uplift":
                 uplift(system, folders[0].name, options.seeds, arms)

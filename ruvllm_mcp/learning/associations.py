@@ -33,6 +33,7 @@ from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.simd import topk_dot
 
 FloatArray = npt.NDArray[np.float32]
+Lender = tuple[int, int, float, bool]  # slot, the knot at or below its likeness, how far on to the next, is it the same
 FloatOrArray = TypeVar("FloatOrArray", np.float64, npt.NDArray[np.float64])
 
 KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)  # of cosine
@@ -48,6 +49,7 @@ P_CHANCE = 0.01  # a candidate's chance of being right when nothing is known: so
 _FULL_EVIDENCE = -math.log(1 - float(_PRIOR[-1]))
 _PENALTY_SHARE = 0.22  # of a log ratio, beside the evidence of votes for
 _MOST_LENDERS = 32
+_SEARCHES_KEPT = 64
 _LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier right: the ranking knows of the rest
 _NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
 
@@ -102,6 +104,7 @@ class Associations:
         self._vectors = np.zeros((min(64, capacity), dim), np.float32)
         self._questions: list[_Question] = []
         self._slots: dict[int, int] = {}
+        self._found: dict[tuple[bytes, bytes], list[Lender]] = {}
         self._oldest = 0
         self._counts = np.zeros((4, len(KNOTS)))
         self._shown, self._right = 10.0, 1.0
@@ -259,9 +262,18 @@ class Associations:
         others = {name: vote for name, vote in question.votes[memory].items() if name != client}
         return bool(others) and self._credits.settled(others) > 0
 
-    def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[tuple[int, int, float, bool]]:
-        """Of the nearest questions by cosine, nearest first, those alike enough to lend: slot, the knot at or below
-        their likeness, how far it is on the way to the next one, and whether it is the very same question."""
+    def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[Lender]:
+        """Of the nearest questions by cosine, nearest first, those alike enough to lend. Kept until another question
+        is remembered: feedback mostly follows the search that has just asked for the same."""
+        key = vector.tobytes(), b"" if tokens is None else tokens.bits.tobytes()
+        lenders = self._found.get(key)
+        if lenders is None:
+            if len(self._found) >= _SEARCHES_KEPT:
+                self._found.clear()
+            lenders = self._found[key] = self._nearest(vector, tokens)
+        return lenders
+
+    def _nearest(self, vector: FloatArray, tokens: TokenSigns | None) -> list[Lender]:
         slots, cosines = topk_dot(self._vectors[: len(self._questions)], vector, _MOST_LENDERS)
         near = list(zip(slots.tolist(), cosines.tolist(), strict=True))
         likeness: dict[int, float] = {}
@@ -269,7 +281,7 @@ class Associations:
         if tokens is not None and others:
             alike = tokens.likeness([signs for _, signs in others]).tolist()
             likeness = {slot: value for (slot, _), value in zip(others, alike, strict=True)}
-        found = []
+        found: list[Lender] = []
         for slot, cosine in near:
             knots, value = (TOKEN_KNOTS, likeness[slot]) if slot in likeness else (KNOTS, cosine)
             if cosine >= _SAME or value >= knots[0]:
@@ -277,6 +289,7 @@ class Associations:
         return found
 
     def _slot_for(self, number: int, vector: FloatArray, tokens: TokenSigns | None) -> int:
+        self._found.clear()
         slot = len(self._questions)
         if slot < self._capacity:
             if slot == len(self._vectors):
