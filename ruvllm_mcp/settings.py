@@ -125,6 +125,7 @@ class Settings:
     max_memories: int = _setting(_integer(0, 10**12), lambda: 0, "memories a namespace may hold, 0 for any number")
     max_bytes: int = _setting(_integer(0, 10**15), lambda: 0, "bytes of text a namespace may hold, 0 for any number")
     learning_enabled: bool = _setting(_flag, lambda: True, "whether feedback moves rankings", project=True)
+    micro_lora: bool = _setting(_flag, lambda: False, "whether single feedbacks move question vectors", project=True)
     auto_consolidate_interval: int = _setting(
         _integer(0, 1_000_000), lambda: 50, "feedbacks after which learning runs unasked; 0: never", project=True
     )

@@ -88,7 +88,12 @@ class Parts:
                 settings, embedder = self._settings, self.memory.embedder
                 journal = open_journal(journal_place(settings.home, settings.store))
                 self._sona = SonaEngine(
-                    journal, embedder.fingerprint, embedder.dim, self.memory.existing, self.memory.vectors
+                    journal,
+                    embedder.fingerprint,
+                    embedder.dim,
+                    self.memory.existing,
+                    self.memory.vectors,
+                    micro_lora=settings.micro_lora,
                 )
                 after = self._settings.auto_consolidate_interval
                 if self._settings.learning_enabled and after:

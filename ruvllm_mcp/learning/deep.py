@@ -70,7 +70,7 @@ def retention(older: Sequence[Row], before: Learned, after: Learned) -> float:
 
 def _folded(active: Learned, instant: InstantLoop) -> dict[str, FloatArray]:
     delta = instant.delta_weight()
-    if active.base is None and not instant.steps:
+    if active.base is None and not instant.moves_vectors:
         fresh = LoraAdapter(len(delta), rank=BASE_RANK, alpha=BASE_RANK)
         return {"a": fresh.a, "b": fresh.b}
     if active.base is not None:

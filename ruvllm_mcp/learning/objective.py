@@ -62,21 +62,42 @@ def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors,
     """The row that a hybrid search and the votes on it make, of the `most` best candidates and the right ones (all when
     None); None where the votes say nothing of the ranking."""
     candidates = trajectory.candidates
-    right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
-    if TAUGHT not in candidates.names or DENSE not in candidates.names or not right_ids:
-        return None
-    right = np.isin(candidates.ids, list(right_ids))
-    kept = np.flatnonzero(right | (np.arange(len(right)) < (len(right) if most is None else most)))
-    right = right[kept]
-    if not right.any() or right.all():
+    kept, right, ideal = _judged(trajectory, votes, most)
+    if DENSE not in candidates.names or not kept:
         return None
     table = vectors(candidates.ids[kept])
     parts = candidates.parts[kept]
     place = candidates.names.index(DENSE)
-    gain, level = _line(table @ trajectory.vector, parts[:, place])
+    cosines = table @ trajectory.vector
+    gain, level = _line(cosines, parts[:, place])
     if gain:  # as if searched with the plain vector, whatever had moved it then
-        parts[:, place] = level + gain * (table @ trajectory.vector)
-    return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, len(right_ids), table, gain)
+        parts[:, place] = level + gain * cosines
+    return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, ideal, table, gain)
+
+
+def slopes(
+    trajectory: Trajectory, votes: Mapping[int, float], weights: Weights, most: int | None = None
+) -> dict[str, float] | None:
+    """The gradient of `gradients` in each part's weight, of the search as it was answered: no vectors are looked up."""
+    names = trajectory.candidates.names
+    kept, right, _ = _judged(trajectory, votes, most)
+    if not kept:
+        return None
+    parts = trajectory.candidates.parts[kept]
+    scores = parts @ np.array([weights.get(name, 1.0) for name in names], np.float32)
+    return dict(zip(names, (_surplus(scores, right) @ parts).tolist(), strict=True))
+
+
+def _judged(
+    trajectory: Trajectory, votes: Mapping[int, float], most: int | None
+) -> tuple[list[int], npt.NDArray[np.bool_], int]:
+    """The places of the `most` best candidates of a hybrid search and the right ones, which of them were right, and how
+    many memories were. No places where that says nothing of the ranking."""
+    right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
+    ids = trajectory.candidates.ids.tolist() if TAUGHT in trajectory.candidates.names else []
+    kept = [place for place, memory in enumerate(ids) if most is None or place < most or memory in right_ids]
+    right = np.array([ids[place] in right_ids for place in kept], np.bool_)
+    return kept if right.any() and not right.all() else [], right, len(right_ids)
 
 
 def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | None:
@@ -84,10 +105,12 @@ def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | 
     candidates = trajectory.candidates
     if TAUGHT not in candidates.names:
         return None
-    known = [place for place, name in enumerate(candidates.names) if name not in (TAUGHT, CONFIRMED)]
-    untrained = dict(zip(candidates.ids.tolist(), candidates.parts[:, known].sum(axis=1).tolist(), strict=True))
-    shown = [memory for memory in trajectory.shown if memory in untrained]
-    return agreement([untrained[memory] for memory in shown], [votes.get(memory, 0.0) >= _RIGHT for memory in shown])
+    learned = [place for place, name in enumerate(candidates.names) if name in (TAUGHT, CONFIRMED)]
+    place_of = {memory: place for place, memory in enumerate(candidates.ids.tolist())}
+    shown = [memory for memory in trajectory.shown if memory in place_of]
+    parts = candidates.parts[[place_of[memory] for memory in shown]]
+    untrained = parts.sum(axis=1) - parts[:, learned].sum(axis=1)
+    return agreement(untrained.tolist(), [votes.get(memory, 0.0) >= _RIGHT for memory in shown])
 
 
 def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
@@ -103,11 +126,17 @@ def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
 def gradients(row: Row, weights: Weights, moved: FloatArray | None = None) -> tuple[FloatArray, dict[str, float]]:
     """Of the row's loss, -sum over right candidates of log softmax(score / TEMPERATURE) / count: in the adapted vector
     (d,), and in each part's weight."""
-    scores = row.scores(weights, moved).astype(np.float64)
-    surplus = (_softmax(scores / TEMPERATURE) - row.right / row.right.sum()) / TEMPERATURE
+    scores = row.scores(weights, moved)
+    surplus = _surplus(scores, row.right)
     in_vector = (weights.get(DENSE, 1.0) * row.gain * (surplus @ row.vectors)).astype(np.float32)
     by_part = surplus @ row.parts
     return in_vector, dict(zip(row.names, by_part.tolist(), strict=True))
+
+
+def _surplus(scores: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The loss's gradient in the scores (n,)."""
+    surplus: npt.NDArray[np.float64] = _softmax(scores.astype(np.float64) / TEMPERATURE) - right / right.sum()
+    return surplus / TEMPERATURE
 
 
 def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> dict[str, float]:
@@ -167,6 +196,13 @@ def ndcg(row: Row, scores: FloatArray, depth: int = DEPTH) -> float:
     discounts = 1 / np.log2(np.arange(2, depth + 2))
     gained = float(row.right[order] @ discounts[: len(order)])
     return gained / float(discounts[: min(depth, row.ideal)].sum())
+
+
+def likelihood(row: Row, scores: FloatArray) -> float:
+    """How likely the right candidates are by `scores`: mean log softmax(score / TEMPERATURE), at most 0."""
+    logits = scores.astype(np.float64) / TEMPERATURE
+    logits -= logits.max()
+    return float(np.mean(logits[row.right])) - math.log(float(np.exp(logits).sum()))
 
 
 def _softmax(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

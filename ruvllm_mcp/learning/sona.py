@@ -21,7 +21,7 @@ from ruvllm_mcp.learning.associations import P_CHANCE, Associations, evidence_of
 from ruvllm_mcp.learning.deep import Against
 from ruvllm_mcp.learning.due import due
 from ruvllm_mcp.learning.feedback import Feedback, votes
-from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of
+from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of, weight_step_of
 from ruvllm_mcp.learning.judging import Verdict
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.log import KEPT_RATED, TrajectoryLog
@@ -45,7 +45,8 @@ class SonaEngine:
 
     `journal` is the store's, its schema up to date; `fingerprint` and `dim` are the embedder's: feedback on other
     embedders' vectors is kept but not used. `existing(ids)` tells which ids are stored memories; `vectors(ids)` gives
-    their unit vectors (n, dim), zeros where there is none.
+    their unit vectors (n, dim), zeros where there is none. `micro_lora`: whether single feedbacks move question
+    vectors, too.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class SonaEngine:
         dim: int,
         existing: Callable[[Sequence[int]], Collection[int]],
         vectors: Vectors,
+        *,
+        micro_lora: bool = False,
     ) -> None:
         self._journal, self._log = journal, TrajectoryLog(journal)
         self._versions = VersionStore(journal, fingerprint)
         self._fingerprint, self._dim = fingerprint, dim
-        self._existing, self._vectors = existing, vectors
+        self._existing, self._vectors, self._micro_lora = existing, vectors, micro_lora
         self._associations = Associations(dim)
         self._lock = threading.RLock()
         self._seen = 0
@@ -303,7 +306,7 @@ class SonaEngine:
         return self._states[version]
 
     def _moved(self, query: FloatArray, learned: Learned, instant: InstantLoop) -> FloatArray:
-        if learned.base is None and not instant.steps:
+        if learned.base is None and not instant.moves_vectors:
             return query
         moved: FloatArray = learned.moved(query) + instant.move(query)
         return moved / np.float32(np.linalg.norm(moved))
@@ -311,12 +314,12 @@ class SonaEngine:
     def _step(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> InstantStep | None:
         if trajectory.fingerprint != self._fingerprint or self._associations.credit(client) < LEAST_CREDIT:
             return None
-        row = row_of(trajectory, cast, self._vectors, INSTANT_CANDIDATES)
-        if row is None:
-            return None
         learned, instant = self._state_for(trajectory.vector)
-        moved = learned.moved(row.query) + instant.move(row.query)
-        return step_of(row, instant.weights(learned.weights), moved)
+        weights = instant.weights(learned.weights)
+        if not self._micro_lora:
+            return weight_step_of(trajectory, cast, weights, INSTANT_CANDIDATES)
+        row = row_of(trajectory, cast, self._vectors, INSTANT_CANDIDATES)
+        return None if row is None else step_of(row, weights, learned.moved(row.query) + instant.move(row.query))
 
     def _catch_up(self, *, anyway: bool = False) -> None:
         marker = self._journal.marker()

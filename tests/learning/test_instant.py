@@ -3,10 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.instant import MOST_CLIENTS, MOST_MOVE, MOST_TURN, InstantLoop, InstantStep, step_of
+from ruvllm_mcp.learning.instant import (
+    MOST_CLIENTS,
+    MOST_MOVE,
+    MOST_TURN,
+    InstantLoop,
+    InstantStep,
+    step_of,
+    weight_step_of,
+)
+from ruvllm_mcp.learning.objective import row_of
 
 from .conftest import DIM, unit
-from .test_objective import in_float64, row
+from .test_objective import in_float64, row, searched
 
 
 def test_a_step_lowers_the_loss_it_was_taken_for() -> None:
@@ -17,6 +26,27 @@ def test_a_step_lowers_the_loss_it_was_taken_for() -> None:
         weights = loop.weights({})
         loop.apply(item.query, step_of(item, weights, item.query + loop.move(item.query)))
     assert in_float64(item, loop.weights({}), item.query + loop.move(item.query)) < before
+
+
+def test_a_step_of_weights_alone_is_that_of_all_without_the_vector() -> None:
+    asked, vectors = searched()
+    votes = {2: 1.0, 4: 1.0, 3: -0.5}
+    item = row_of(asked, votes, lambda ids: vectors[ids - 1])
+    assert item is not None
+    weights = {"lexical": 1.2}
+    step = weight_step_of(asked, votes, weights)
+    assert step is not None
+    whole = step_of(item, weights, item.query)
+    assert step.in_weights == pytest.approx(whole.in_weights, abs=1e-5)
+    loop, other = InstantLoop(DIM), InstantLoop(DIM)
+    loop.apply(item.query, step)
+    other.apply(item.query, whole)
+    assert loop.weights({}) == pytest.approx(other.weights({}))
+    assert other.moves_vectors
+    assert other.move(item.query).any()
+    assert not loop.moves_vectors
+    assert not loop.move(item.query).any()
+    assert weight_step_of(asked, {3: -0.5}, weights) is None
 
 
 def test_no_run_of_steps_leaves_the_bounds() -> None:

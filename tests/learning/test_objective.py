@@ -19,6 +19,7 @@ from ruvllm_mcp.learning.objective import (
     example_of,
     fit_weights,
     gradients,
+    likelihood,
     ndcg,
     row_of,
 )
@@ -123,6 +124,12 @@ def test_a_part_that_tells_right_from_wrong_gains_weight_and_one_that_misleads_l
     fitted = fit_weights(rows)
     assert fitted["lexical"] > 1.2
     assert fitted["taught"] < 0.8
+
+
+def test_likelihood_is_the_loss_with_its_sign_turned() -> None:
+    item, weights = row(), {"dense": 0.7, "lexical": 1.3}
+    found = likelihood(item, item.scores(weights, item.query))
+    assert found == pytest.approx(-in_float64(item, weights, item.query), abs=1e-5)
 
 
 def test_an_example_asks_for_what_the_weights_leave_open() -> None:
