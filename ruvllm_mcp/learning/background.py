@@ -30,6 +30,7 @@ _HELD_BACK = 5  # one request in so many
 _SEED = 7
 
 Moved = Callable[[FloatArray], FloatArray]
+Measure = Callable[[Row, FloatArray], float]
 
 
 def is_held_back(question: FloatArray) -> bool:
@@ -42,17 +43,19 @@ def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if not is_held_back(row.query)], [row for row in rows if is_held_back(row.query)]
 
 
-def quality(rows: Sequence[Row], weights: Weights, moved: Moved) -> list[float]:
-    """nDCG@10 of each row under weights and an adaptation of the question vector."""
-    return [ndcg(row, row.scores(weights, moved(row.query))) for row in rows]
+def quality(rows: Sequence[Row], weights: Weights, moved: Moved, measure: Measure = ndcg) -> list[float]:
+    """nDCG@10, or another measure, of each row under weights and an adaptation of the question vector."""
+    return [measure(row, row.scores(weights, moved(row.query))) for row in rows]
 
 
-def quality_of(rows: Sequence[Row], learned: Learned, instant: InstantLoop | None = None) -> list[float]:
-    """nDCG@10 of each row under a version, with what the instant loop has added to it."""
+def quality_of(
+    rows: Sequence[Row], learned: Learned, instant: InstantLoop | None = None, measure: Measure = ndcg
+) -> list[float]:
+    """The same under a version, with what the instant loop has added to it."""
     if instant is None:
-        return quality(rows, learned.weights, learned.moved)
+        return quality(rows, learned.weights, learned.moved, measure)
     weights = instant.weights(learned.weights)
-    return quality(rows, weights, lambda query: learned.moved(query) + instant.move(query))
+    return quality(rows, weights, lambda query: learned.moved(query) + instant.move(query), measure)
 
 
 def train(rows: Sequence[Row], active: Learned, trained_to: int) -> Learned:

@@ -2,7 +2,7 @@
 
 Each score part's weight is nudged against the gradient of the row's loss (see `objective`). A MicroLoRA of rank 2 moves
 question vectors the same way where it is asked for: on none of three kinds of collections did it help questions nobody
-rated, at rates from 0.05 to 1, and it takes most of the time. The gradient is taken once, by the process that is told,
+rated, at rates up to 1, and it takes most of the time. The gradient is taken once, by the process that is told,
 and stored with the feedback; every process applies the stored steps in the feedback's order, so all reach the same
 state without looking at candidates again. Steps are clipped and the whole is bounded: no run of feedback, however long
 or wrong, moves a question by more than `MOST_MOVE` of its length or a weight by more than a factor `e ** MOST_TURN`.

@@ -1,7 +1,9 @@
 """The slower loops as steps: gather what was rated, make a candidate, judge it, put it in force or drop it.
 
-Judging is by held-back requests alone (see `background`). The version in force is judged with its instant steps, less
-those that held-back requests asked for, so that neither side has seen the answers.
+Judging is by held-back requests alone (see `background`). The ranks of a few dozen right answers jump about, so that
+what is better shows it surely only in time. It may show it by how likely it makes those answers instead, which moves
+with every score. The version in force is judged with its instant steps, less those that held-back requests asked for,
+so that neither side has seen the answers.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ruvllm_mcp.learning.instant import InstantLoop
 from ruvllm_mcp.learning.judging import Verdict, paired_bootstrap
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.log import TrajectoryLog
-from ruvllm_mcp.learning.objective import Row, Vectors, row_of
+from ruvllm_mcp.learning.objective import Row, Vectors, likelihood, ndcg, row_of
 from ruvllm_mcp.learning.patterns import RatedQuestion
 from ruvllm_mcp.learning.said import Said
 from ruvllm_mcp.learning.versions import VersionStore
@@ -25,6 +27,7 @@ from ruvllm_mcp.reports import LearnReport
 MOST_REQUESTS = 5_000
 FEWEST_JUDGED = 5
 MOST_DOUBT = 0.2  # the bootstrap's share of resamples in which a version may be worse and still be promoted
+MOST_DOUBT_BY_LIKELIHOOD = 0.05
 CLUSTERS = 100
 _QUESTIONS_PER_PATTERN = 6
 
@@ -86,8 +89,10 @@ def learn(versions: VersionStore, material: Material, active: int, learned: Lear
     fresh = [question for number, question in material.questions if number > learned.trained_to]
     clusters = min(CLUSTERS, max(1, len(fresh) // _QUESTIONS_PER_PATTERN))
     candidate = replace(candidate, bank=learned.bank.learn(fresh, clusters, now).pruned(limit=CLUSTERS))
-    verdict = _judged(rows, learned, _unbiased(material, learned, dim), candidate)
-    return _settle(versions, "learn", active, candidate, verdict, 1.0, material, started)
+    unbiased = _unbiased(material, learned, dim)
+    verdict = _judged(rows, learned, unbiased, candidate)
+    promote = _is_better(rows, learned, unbiased, candidate, verdict)
+    return _settle(versions, "learn", active, candidate, verdict, 1.0, promote, material, started)
 
 
 def consolidate(
@@ -105,8 +110,10 @@ def consolidate(
     unbiased = _unbiased(material, learned, dim)
     candidate = deep.consolidated(older, newer, learned, unbiased, material.last, against)
     kept = deep.retention(older, learned, candidate)
-    verdict = _judged([*older, *newer], learned, unbiased, candidate)
-    return _settle(versions, "consolidate", active, candidate, verdict, kept, material, started)
+    rows = [*older, *newer]
+    verdict = _judged(rows, learned, unbiased, candidate)
+    promote = kept >= deep.RETENTION and _is_better(rows, learned, unbiased, candidate, verdict)
+    return _settle(versions, "consolidate", active, candidate, verdict, kept, promote, material, started)
 
 
 def compare(material: Material, a: Learned, b: Learned) -> Verdict:
@@ -115,9 +122,22 @@ def compare(material: Material, a: Learned, b: Learned) -> Verdict:
     return paired_bootstrap(background.quality_of(held, a), background.quality_of(held, b))
 
 
-def _judged(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned) -> Verdict:
+def _judged(
+    rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
+) -> Verdict:
     held = background.parted(rows)[1]
-    return paired_bootstrap(background.quality_of(held, before, instant), background.quality_of(held, after))
+    return paired_bootstrap(
+        background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
+    )
+
+
+def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, verdict: Verdict) -> bool:
+    """Whether the verdict on ranks, with the one on likelihood where it leaves doubt, speaks for `after`."""
+    if verdict.questions < FEWEST_JUDGED or verdict.gain <= 0:
+        return False
+    if verdict.worse <= MOST_DOUBT:
+        return True
+    return _judged(rows, before, instant, after, likelihood).worse <= MOST_DOUBT_BY_LIKELIHOOD
 
 
 def _unbiased(material: Material, learned: Learned, dim: int) -> InstantLoop:
@@ -136,11 +156,10 @@ def _settle(
     candidate: Learned,
     verdict: Verdict,
     kept: float,
+    promote: bool,
     material: Material,
     started: float,
 ) -> LearnReport:
-    is_better = verdict.questions >= FEWEST_JUDGED and verdict.gain > 0 and verdict.worse <= MOST_DOUBT
-    promote = is_better and kept >= deep.RETENTION
     metrics: Mapping[str, object] = {**verdict.to_dict(), "retention": kept, "signals": material.last}
     version, promoted = versions.add(candidate, kind, parent=active, promote=promote, metrics=metrics)
     return LearnReport(

@@ -208,10 +208,8 @@ class Memory:
         """The unit vectors of memories, float32 (n, d), as the index keeps them; zeros for those without one."""
         with self._live.lock:
             replica = self._live.current()
-            rows = replica.find(ids.tolist())
-            if len(rows) == len(ids):
-                return replica.vectors.rows(rows)
             table = np.zeros((len(ids), self.embedder.dim), np.float32)
+            rows = replica.find(ids.tolist())
             known = np.isin(ids, replica.rows("ids")[rows])
             table[known] = replica.vectors.rows(rows)
         for memory_id, vector in self._store.vectors(ids[~known].tolist(), self.embedder.fingerprint).items():

@@ -15,10 +15,14 @@ import numpy as np
 import pytest
 
 from ruvllm_mcp.errors import InvalidInputError, ModelError, NotFoundError
+from ruvllm_mcp.learning import loops
 from ruvllm_mcp.learning.background import is_held_back
 from ruvllm_mcp.learning.feedback import Feedback
+from ruvllm_mcp.learning.instant import InstantLoop
+from ruvllm_mcp.learning.judging import Verdict
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.lora import LoraAdapter
+from ruvllm_mcp.learning.objective import Row
 from ruvllm_mcp.learning.patterns import RatedQuestion, ReasoningBank
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, Trajectory
@@ -85,7 +89,7 @@ def sona(place: Place, world: World) -> Iterator[SonaEngine]:
 
 
 def opened(place: Place, world: World) -> SonaEngine:
-    return SonaEngine(open_journal(place), "test", DIM, set, world.vectors)
+    return SonaEngine(open_journal(place), "test", DIM, set, world.vectors, micro_lora=True)
 
 
 def test_learning_lifts_held_back_requests_and_takes_effect_at_once_everywhere(
@@ -125,6 +129,29 @@ def test_too_little_to_judge_by_promotes_nothing(sona: SonaEngine, world: World)
     report = sona.learn()
     assert not report.promoted
     assert sona.stats()["version"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lexical", "verdict", "is_better"),
+    [
+        (3.0, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4), True),  # the ranks leave doubt, the right answers are likelier
+        (0.1, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4), False),  # they are not
+        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1), True),  # the ranks leave no doubt
+        (3.0, Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6), False),
+        (3.0, Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0), False),
+    ],
+)
+def test_where_ranks_leave_doubt_likelihood_decides(lexical: float, verdict: Verdict, is_better: bool) -> None:
+    random = np.random.default_rng(5)
+    rows = []
+    for _ in range(240):
+        right = np.arange(12) == 3
+        parts = random.normal(size=(12, 2)).astype(np.float32)
+        parts[:, 1] += 2 * right  # the second part tells right from wrong
+        query = random.normal(size=DIM).astype(np.float32)
+        rows.append(Row("", query, ("dense", "lexical"), parts, right, 1, np.zeros((12, DIM), np.float32), 0.0))
+    after = Learned(weights={"lexical": lexical})
+    assert loops._is_better(rows, Learned(), InstantLoop(DIM), after, verdict) is is_better
 
 
 def test_random_feedback_trains_nothing(sona: SonaEngine, world: World) -> None:
