@@ -81,7 +81,8 @@ class Lesson:
 @dataclass
 class _Question:
     """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote. While the
-    credits' epoch is `epoch`, the votes on memories `ids` (n,) come to `worth` (n,): for `good`, against `bad`."""
+    credits' epoch is `epoch`, the votes on memories `ids` (n,) come to `worth` (n,): for `good`, against `bad`.
+    `praised_by`: the clients that named anything right."""
 
     number: int
     tokens: TokenSigns | None = None
@@ -91,6 +92,7 @@ class _Question:
     ids: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     worth: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     epoch: int = -1
+    praised_by: set[str] = field(default_factory=set)
 
 
 class Associations:
@@ -110,6 +112,7 @@ class Associations:
         self._shown, self._right = 10.0, 1.0
         self._known, self._known_right = 0.0, 0.0
         self._confirmed: dict[int, dict[str, int]] = {}
+        self._praised: dict[str, int] = {}
         self._trust: tuple[list[float], list[float]] | None = None
         self._credits = Credits()
 
@@ -133,7 +136,8 @@ class Associations:
         rated before, and how well the votes known so far foresaw `votes`; `agreement` as `Witness` has it.
 
         Where others have spoken, it is their votes that speak for `client`, not its own: a lie told twice foresees
-        itself. Opinions of less than a whole vote tell nothing about a single memory and give an empty lesson.
+        itself. Where nobody else has, a memory that the client names whatever is asked bears nothing out. Opinions of
+        less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
         similar = self._similar(vector, tokens)
         same = next((self._questions[slot].number for slot, _, _, is_same in similar if is_same), None)
@@ -156,10 +160,12 @@ class Associations:
             here = question.good & seen
             lent |= here
             lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
-        lent = lent_by_others or lent
         found = len(right & seen)
-        expected = len(lent) * found / len(seen) if seen else 0.0
-        witness = Witness(agreement, float(len(lent & right)), expected)
+        borne_out = lent_by_others or lent
+        expected = len(borne_out) * found / len(seen) if seen else 0.0
+        if not lent_by_others:
+            expected = max(expected, self._usual(lent, client))
+        witness = Witness(agreement, float(len(borne_out & right)), expected)
         known = seen & self._confirmed.keys() if same is None else set()
         return same, Lesson(np.array(counts, np.float32), len(seen), found, witness, len(known), len(known & right))
 
@@ -181,6 +187,9 @@ class Associations:
         slot = self._slots.get(number if same is None else same)
         question = self._questions[self._slot_for(number, vector, tokens) if slot is None else slot]
         question.epoch = -1
+        if any(vote >= 1.0 for vote in votes.values()) and client not in question.praised_by:
+            question.praised_by.add(client)
+            self._praised[client] = self._praised.get(client, 0) + 1
         for memory, vote in votes.items():
             by_client = question.votes.setdefault(memory, {})
             earlier = by_client.get(client, 0.0)
@@ -235,6 +244,11 @@ class Associations:
             if clients:
                 values[place] = worth * self._credits.settled(dict.fromkeys(clients, 1.0))
         return values
+
+    def _usual(self, memories: Collection[int], client: str) -> float:
+        """How many of `memories` the client names right in a question, whatever was asked."""
+        named = sum(self._confirmed.get(memory, {}).get(client, 0) for memory in memories)
+        return named / max(1, self._praised.get(client, 0))
 
     def _confirm(self, memory: int, client: str, change: int) -> None:
         """Counts in how many questions the client named the memory right."""
@@ -300,6 +314,8 @@ class Associations:
         else:
             slot = self._oldest
             del self._slots[self._questions[slot].number]
+            for client in self._questions[slot].praised_by:
+                self._praised[client] -= 1
             for memory, by_client in self._questions[slot].votes.items():
                 for client, vote in by_client.items():
                     self._confirm(memory, client, -(vote >= 1.0))

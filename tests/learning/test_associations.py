@@ -94,6 +94,24 @@ def test_one_feedback_lifts_a_paraphrase_until_counts_say_otherwise() -> None:
     assert DEFAULT.taught * associations.evidence(paraphrase)[7] < 0.5
 
 
+def test_a_client_that_names_the_same_few_whatever_is_asked_loses_its_credit() -> None:
+    """Its earlier lies must not bear out its later ones."""
+    associations = Associations(DIM)
+    rng = np.random.default_rng(2)
+    for step in range(400):
+        spread = np.zeros(DIM, np.float32)
+        spread[2:] = rng.normal(size=DIM - 2)
+        vector = unit(1.0) + 0.8 * spread / np.linalg.norm(spread)
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        named = 1 + step % 5
+        votes = {memory: 1.0 if memory == named else -1.0 for memory in (1, 2, 3, 4, 5)}
+        shown = (1, 2, 3, 4, 5, *(100 + 5 * step + other for other in range(5)))
+        agreed = None if step < 20 else 0.1  # the ranking never agreed, but lies that nobody shows go uncompared
+        same, lesson = associations.foreseen(vector, votes, shown, agreed, "mallory", None)
+        associations.learn(next(_numbers), vector, votes, "mallory", same, lesson, None)
+    assert associations.credit("mallory") == 0
+
+
 def test_the_curve_of_chances_is_the_nearest_that_rises() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
