@@ -10,10 +10,11 @@ import click
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.session import Command, Session, current
 from ruvllm_mcp.cli.values import NO_LIMIT, at_most
-from ruvllm_mcp.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
+    from ruvllm_mcp.memory.upgrade import Change
+    from ruvllm_mcp.settings import Settings
     from ruvllm_mcp.types import NamespaceInfo
 
 
@@ -106,26 +107,15 @@ def reembed(session: Session) -> None:
 @click.option("--to", "version", type=int, metavar="SCHEMA", help="Go back to an older release's schema.")
 @current
 def migrate(session: Session, dry_run: bool, version: int | None) -> None:
-    """Bring the store's schema up to date, or back. Every command does the former by itself; a copy is kept first.
+    """Bring the store's schema up to date, or back. Every command does the former by itself; of a file, a copy is kept
+    first (of a database, make one with `ruvllm backup`).
 
     Going back (--to) keeps every memory. Do it with nothing else using the store, then run the older release: this one
     brings the store up to date again.
     """
-    from ruvllm_mcp.memory import upgrade
-
     if dry_run and version is not None:
         raise click.UsageError("--dry-run tells what bringing the store up to date would do; leave out --to.")
-    settings = session.settings()
-    if settings.store:
-        raise InvalidInputError(
-            "The store is a database: opening it brings its schema up to date, and no step leads back.",
-            "Copy it first with `ruvllm backup`; put that back with an older release.",
-        )
-    home = settings.home
-    if version is not None:
-        change = upgrade.roll_back(home, version)
-    else:
-        change = upgrade.try_out(home) if dry_run else upgrade.migrate(home)
+    change = _changed(session.settings(), dry_run, version)
     if session.as_json:
         output.emit_json({**dataclasses.asdict(change), "copy": str(change.copy) if change.copy else None})
         return
@@ -137,5 +127,21 @@ def migrate(session: Session, dry_run: bool, version: int | None) -> None:
     if change.copy is not None:
         click.echo(f"The store as it was: {output.shown(str(change.copy))}")
     if dry_run:
-        room = f"{output.size(change.bytes)} for a copy, of {output.size(change.free)} free"
-        click.echo(f"Tried out and rolled back: nothing changed. It takes {room}.")
+        room = "" if change.free is None else f", of {output.size(change.free)} free"
+        click.echo(f"Tried out and rolled back: nothing changed. A copy takes {output.size(change.bytes)}{room}.")
+
+
+def _changed(settings: Settings, dry_run: bool, version: int | None) -> Change:
+    if settings.store:
+        from ruvllm_mcp.memory import postgres_upgrade
+        from ruvllm_mcp.memory.postgres_connection import address_of
+
+        address = address_of(settings.store)
+        if version is not None:
+            return postgres_upgrade.roll_back(address, version)
+        return postgres_upgrade.try_out(address) if dry_run else postgres_upgrade.migrate(address)
+    from ruvllm_mcp.memory import upgrade
+
+    if version is not None:
+        return upgrade.roll_back(settings.home, version)
+    return upgrade.try_out(settings.home) if dry_run else upgrade.migrate(settings.home)

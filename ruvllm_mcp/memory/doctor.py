@@ -1,22 +1,20 @@
 """What can be wrong with a store on disk, each with what it means and whether it can be put right.
 
 The memories' rows are the record; everything else (terms, vectors, snapshots, SQLite's own indexes) can be made again
-from them, and `repair` does so after setting a copy of the file aside. Rows on damaged pages are salvaged one by one.
+from them, and `repair` does so after setting a copy of the file aside. `salvage` reads what is on damaged pages.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ruvllm_mcp.errors import RuvLLMError, StoreError
 from ruvllm_mcp.memory import migrations, snapshot
-from ruvllm_mcp.memory.backup import set_aside
-from ruvllm_mcp.memory.connection import Connections, translated
+from ruvllm_mcp.memory.connection import Connections
 from ruvllm_mcp.memory.drafting import content_hash
+from ruvllm_mcp.memory.salvage import salvage
 from ruvllm_mcp.memory.sqlite import FILE_NAME
 from ruvllm_mcp.memory.symptoms import Symptom
 
@@ -53,7 +51,7 @@ def repair(folder: Path) -> list[Symptom]:
         if symptom.name in ("snapshot", "leftover"):
             (folder / symptom.detail.split(" ", 1)[0]).unlink(missing_ok=True)
         elif symptom.name in ("pages", "unreadable") and symptom.is_repairable:
-            _salvage(folder / FILE_NAME)
+            salvage(folder / FILE_NAME)
         elif symptom.is_repairable:
             connections = Connections(folder / FILE_NAME)
             try:
@@ -167,85 +165,3 @@ _CURES: dict[str, Callable[[sqlite3.Connection], None]] = {
     "numbers": _count_on,
     "indexes": _reindex,
 }
-_SAVED = (
-    *("id", "namespace_id", "content", "metadata", "kind", "importance", "source", "client", "trust"),
-    *("created_at", "updated_at", "expires_at"),
-)
-_SPACE = ("id", "name", "max_memories", "max_bytes", "token_bits")
-
-
-def _salvage(path: Path) -> None:
-    """A new store with every memory and namespace that can still be read; derived data is made anew from the text."""
-    rescued = path.with_name(f"salvage.{os.getpid()}.partial")
-    rescued.unlink(missing_ok=True)
-    fresh = Connections(rescued)
-    with translated(path):
-        damaged = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            with fresh.write() as connection:
-                for space in _readable(damaged, "namespaces", _SPACE):
-                    _insert(connection, "namespaces", space)
-                for number, row in enumerate(_readable(damaged, "memories", _SAVED), start=1):
-                    _save(connection, number, row)
-                connection.execute(f"UPDATE counters SET value = {_HIGHEST} WHERE name = 'seq'")
-        finally:
-            damaged.close()
-        fresh.close()
-        set_aside(path)
-        rescued.replace(path)
-
-
-def _save(connection: sqlite3.Connection, number: int, row: Mapping[str, Any]) -> None:
-    if not isinstance(row["content"], str):
-        return
-    space = {"id": row["namespace_id"], "name": f"salvaged-{row['namespace_id']}"}
-    _insert(connection, "namespaces", space)  # unless its own row was read
-    if _insert(connection, "memories", {**row, "seq": number, "content_hash": content_hash(row["content"])}):
-        connection.execute("INSERT INTO terms VALUES (?, -1, x'')", (row["id"],))
-
-
-def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
-    marks = ", ".join("?" * len(row))
-    query = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"
-    return connection.execute(query, tuple(row.values())).rowcount
-
-
-def _readable(damaged: sqlite3.Connection, table: str, wanted: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """The rows that can be read: forwards to the first damage, then backwards from the end to it, then one by one. An
-    older schema lacks some of the `wanted` columns; "id" comes first."""
-    there = {row[1] for row in damaged.execute(f"PRAGMA table_info({table})")}
-    names = [name for name in wanted if name in there]
-    columns = ", ".join(names)
-    seen: set[int] = set()
-    bounds = []
-    for order, beyond in (("ASC", ">"), ("DESC", "<")):
-        at = 0 if order == "ASC" else 2**62
-        try:
-            while True:
-                query = f"SELECT {columns} FROM {table} WHERE id {beyond} ? ORDER BY id {order} LIMIT 1"
-                row = damaged.execute(query, (at,)).fetchone()
-                if row is None or row[0] in seen:
-                    break
-                at = row[0]
-                seen.add(at)
-                yield dict(zip(names, row, strict=True))
-        except (sqlite3.Error, OverflowError):
-            pass
-        bounds.append(at)
-    low, high = bounds
-    for memory_id in range(low + 1, min(high, low + 100_000, _last_number(damaged) + 1)):
-        if memory_id not in seen:
-            try:
-                row = damaged.execute(f"SELECT {columns} FROM {table} WHERE id = ?", (memory_id,)).fetchone()
-            except (sqlite3.Error, OverflowError):
-                continue
-            if row is not None:
-                yield dict(zip(names, row, strict=True))
-
-
-def _last_number(damaged: sqlite3.Connection) -> int:
-    """No id is higher than the number of the last change."""
-    try:
-        return int(damaged.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0])
-    except (sqlite3.Error, TypeError, ValueError):
-        return 2**62

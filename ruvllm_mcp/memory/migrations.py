@@ -9,12 +9,14 @@ losing memories; the first ones, older than any release, have none.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory import spaces
 
+C = TypeVar("C")
 APPLICATION_ID = 0x5275764D  # "RuvM", in the file's header: tells our stores from any other SQLite file
 
 
@@ -172,18 +174,18 @@ def without_question_tokens(connection: sqlite3.Connection) -> None:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One change of the schema, and the change back."""
+class Step(Generic[C]):
+    """One change of the schema, and the change back, over a connection of that kind."""
 
-    apply: Callable[[sqlite3.Connection], None]
-    undo: Callable[[sqlite3.Connection], None] | None = None
+    apply: Callable[[C], None]
+    undo: Callable[[C], None] | None = None
 
     @property
     def name(self) -> str:
         return self.apply.__name__
 
 
-STEPS: tuple[Step, ...] = (
+STEPS: tuple[Step[sqlite3.Connection], ...] = (
     Step(first_schema),
     Step(trajectories_and_feedback),
     Step(identity),
@@ -237,9 +239,9 @@ def try_out(connection: sqlite3.Connection, now: float) -> list[str]:
         connection.execute("ROLLBACK")
 
 
-def check_way_back(now_at: int, version: int) -> None:
+def check_way_back(steps: Sequence[Step[Any]], now_at: int, version: int) -> None:
     """Raises InvalidInputError for a version that a store of schema `now_at` cannot be taken back to."""
-    lowest = max((number for number, step in enumerate(STEPS, start=1) if step.undo is None), default=0)
+    lowest = max((number for number, step in enumerate(steps, start=1) if step.undo is None), default=0)
     if not lowest <= version <= now_at:
         raise InvalidInputError(
             f"The store has schema {now_at} and cannot go to {version}.", f"It takes {lowest} to {now_at}."
@@ -252,7 +254,7 @@ def roll_back(connection: sqlite3.Connection, version: int) -> list[str]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         now_at = version_of(connection)
-        check_way_back(now_at, version)
+        check_way_back(STEPS, now_at, version)
         for step in reversed(STEPS[version:now_at]):
             assert step.undo is not None
             step.undo(connection)

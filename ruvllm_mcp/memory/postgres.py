@@ -133,7 +133,7 @@ class PostgresStore:
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
         written = self.connections.write(lambda connection: insert(connection, drafts, embedder, now, self._limits))
-        self._grower.wrote(len(drafts))
+        self._grower.wrote(len(drafts), embedder)
         return written
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
@@ -228,6 +228,7 @@ class PostgresStore:
             _renumber(connection, [item for item, _ in current])
 
         self.connections.write(work)
+        self._grower.wrote(len(embeddings), embedder)
 
     def unembedded(self, embedder: str, limit: int) -> list[Text]:
         query = f"""{_TEXT} WHERE NOT EXISTS (SELECT FROM embeddings e

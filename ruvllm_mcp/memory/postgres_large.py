@@ -3,7 +3,8 @@ of the feed.
 
 Indexes are made while writers go on (`CONCURRENTLY`), by one machine at a time, and only then does the namespace
 become large, in one transaction that also tells every process to let its rows go. A machine that dies meanwhile leaves
-everything as it was; the next to write there begins anew. A namespace stays large when it shrinks.
+everything as it was; the next to write there begins anew. A namespace stays large when it shrinks. Vectors of another
+embedder get their index when the first of them are written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ LARGE_AT = 100_000  # memories: about where building a process's own copy takes 
 LOOK_EVERY = 500  # memories written by this process
 M, EF_CONSTRUCTION = 16, 128
 MAINTENANCE_MEMORY = "512MB"
+INDEXED_DIMS = 4_000  # at most, says pgvector; wider vectors are scanned
+_GROWN = """SELECT id FROM namespaces WHERE memories >= %s AND NOT is_large
+    UNION SELECT n.id FROM namespaces n, embedders e WHERE n.is_large AND e.fingerprint = %s
+    AND NOT EXISTS (SELECT FROM pg_index WHERE indisvalid
+        AND indexrelid = to_regclass(format('large_%%s_vectors_%%s', n.id, e.id)))
+    AND EXISTS (SELECT FROM embeddings v
+        WHERE v.namespace_id = n.id AND v.embedder_id = e.id AND vector_dims(vector) <= %s)"""
 
 
 class Grower:
@@ -35,21 +43,20 @@ class Grower:
         self._thread: threading.Thread | None = None
         self._working: Session | None = None
 
-    def wrote(self, count: int) -> None:
-        """To be told of every insertion."""
+    def wrote(self, count: int, embedder: str) -> None:
+        """To be told of every insertion, of memories or of their embeddings."""
         with self._lock:
             self._written += count
             if self._written < LOOK_EVERY or (self._thread is not None and self._thread.is_alive()):
                 return
             self._written = 0
-            self._thread = threading.Thread(target=self._work, name="ruvllm-large", daemon=True)
+            self._thread = threading.Thread(target=self._work, args=(embedder,), name="ruvllm-large", daemon=True)
             self._thread.start()
 
-    def _work(self) -> None:
-        query = "SELECT id FROM namespaces WHERE memories >= %s AND NOT is_large"
+    def _work(self, embedder: str) -> None:
         try:
             with self._connections.read() as connection:
-                grown = [row[0] for row in connection.execute(query, (LARGE_AT,))]
+                grown = [row[0] for row in connection.execute(_GROWN, (LARGE_AT, embedder, INDEXED_DIMS))]
             for number in grown:
                 connection = self._working = self._connections.connect()
                 with connection:
@@ -95,7 +102,7 @@ def _indexes(connection: Session, number: int) -> dict[str, str]:
     query = """SELECT DISTINCT ON (embedder_id) embedder_id, vector_dims(vector) FROM embeddings
         WHERE namespace_id = %s"""
     for embedder_id, dim in connection.execute(query, (number,)):
-        if dim <= 4_000:  # pgvector's limit; wider vectors are scanned
+        if dim <= INDEXED_DIMS:
             made[f"large_{number}_vectors_{embedder_id}"] = f"""embeddings
                 USING hnsw ((vector::halfvec({dim})) halfvec_ip_ops) WITH (m = {M}, ef_construction = {EF_CONSTRUCTION})
                 WHERE namespace_id = {number} AND embedder_id = {embedder_id}"""

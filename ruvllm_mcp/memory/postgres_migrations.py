@@ -10,7 +10,7 @@ feed (see `postgres_search`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from psycopg import errors, sql
 
 from ruvllm_mcp.errors import StoreSetupError, StoreVersionError
+from ruvllm_mcp.memory.migrations import Step, check_way_back
 
 if TYPE_CHECKING:
     from ruvllm_mcp.memory.postgres_connection import Address, Session
@@ -159,7 +160,12 @@ def question_tokens(connection: Session) -> None:
     connection.execute("ALTER TABLE trajectories ADD COLUMN tokens bytea NOT NULL DEFAULT ''")
 
 
-STEPS: tuple[Callable[[Session], None], ...] = (first_schema, question_tokens)
+def without_question_tokens(connection: Session) -> None:
+    """Undoes `question_tokens`."""
+    connection.execute("ALTER TABLE trajectories DROP COLUMN tokens")
+
+
+STEPS: tuple[Step[Session], ...] = (Step(first_schema), Step(question_tokens, without_question_tokens))
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,15 @@ class Prepared:
 
 def prepare(connection: Session, address: Address, now: float) -> Prepared:
     """Brings the schema up to date. Raises StoreSetupError, StoreVersionError."""
+    path = reach(connection, address)
+    if version_of(connection, address.schema) < len(STEPS):
+        _migrate(connection, address.schema, now)
+    return Prepared(path, int(connection.execute("SELECT 'vector'::regtype::oid").fetchall()[0][0]))
+
+
+def reach(connection: Session, address: Address) -> str:
+    """Sets where the connection looks names up, and returns it. Raises StoreSetupError, and StoreVersionError for a
+    schema that is newer than this release."""
     if connection.info.server_version < OLDEST_SERVER * 10_000:
         raise StoreSetupError(
             f"{address.shown} is PostgreSQL {connection.info.server_version // 10_000}.",
@@ -186,9 +201,7 @@ def prepare(connection: Session, address: Address, now: float) -> Prepared:
             f"{address.shown} has schema {done}; this release knows up to {len(STEPS)}.",
             "Upgrade ruvllm-mcp, or name another database.",
         )
-    if done < len(STEPS):
-        _migrate(connection, address.schema, now)
-    return Prepared(path, int(connection.execute("SELECT 'vector'::regtype::oid").fetchall()[0][0]))
+    return path
 
 
 def version_of(connection: Session, schema: str) -> int:
@@ -202,15 +215,40 @@ def _migrate(connection: Session, schema: str, now: float) -> None:
     """Takes the steps the store lacks, one transaction each. Other processes may be doing the same: the lock is taken
     before a transaction begins, for what it sees of the schema may be as old as its beginning."""
     with _only_one(connection, f"migrations of {schema}"):
-        for number, step in enumerate(STEPS):
+        for number in range(len(STEPS)):
             with connection.transaction():
-                if version_of(connection, schema) > number:
-                    continue
-                if number == 0:
-                    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-                    connection.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at double precision)")
-                step(connection)
-                connection.execute("INSERT INTO migrations VALUES (%s, %s)", (step.__name__, now))
+                if version_of(connection, schema) <= number:
+                    _take(connection, schema, number, now)
+
+
+def _take(connection: Session, schema: str, number: int, now: float) -> None:
+    if number == 0:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        connection.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at double precision)")
+    STEPS[number].apply(connection)
+    connection.execute("INSERT INTO migrations VALUES (%s, %s)", (STEPS[number].name, now))
+
+
+def try_out(connection: Session, schema: str, now: float) -> list[str]:
+    """Takes the steps the store lacks, then undoes it all; returns their names. Raises what `prepare` would."""
+    first = version_of(connection, schema)
+    with connection.transaction(force_rollback=True):
+        for number in range(first, len(STEPS)):
+            _take(connection, schema, number, now)
+    return [step.name for step in STEPS[first:]]
+
+
+def roll_back(connection: Session, schema: str, version: int) -> list[str]:
+    """Undoes the steps after `version`, latest first, all or none, and returns their names; memories stay.
+    InvalidInputError for a version that cannot be reached."""
+    with _only_one(connection, f"migrations of {schema}"), connection.transaction():
+        now_at = version_of(connection, schema)
+        check_way_back(STEPS, now_at, version)
+        for step in reversed(STEPS[version:now_at]):
+            assert step.undo is not None
+            step.undo(connection)
+            connection.execute("DELETE FROM migrations WHERE name = %s", (step.name,))
+    return [step.name for step in reversed(STEPS[version:now_at])]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ruvllm_mcp.memory.candidates import Candidates, IntArray, Question, TokenRo
 from ruvllm_mcp.memory.lexical import K1, B
 from ruvllm_mcp.memory.postgres_connection import Connections
 from ruvllm_mcp.memory.postgres_filters import condition
+from ruvllm_mcp.memory.postgres_large import INDEXED_DIMS
 from ruvllm_mcp.memory.postgres_migrations import chain, session
 from ruvllm_mcp.memory.postgres_statistics import Statistics, frequencies
 from ruvllm_mcp.memory.postgres_values import VectorBytes, read_occurrences, read_vector, sent_vector
@@ -36,7 +37,7 @@ SCANNED = 200_000  # tuples that one walk down the index may visit through a fil
 
 def distance(dim: int) -> str:
     """How far a row's vector is from a placeholder, as the indexes order it."""
-    kind = f"halfvec({dim})" if dim <= 4_000 else f"vector({dim})"
+    kind = f"halfvec({dim})" if dim <= INDEXED_DIMS else f"vector({dim})"
     return f"e.vector::{kind} <#> %s::{kind}"
 
 

@@ -182,9 +182,10 @@ class Replica:
         return np.where(token_ids < len(frequency), frequency[known], 0), self.alive
 
     def _link(self, first: int, old: Sequence[int | None]) -> None:
-        """Gives each new row its place: that of the row it replaces, or the end of its chain (new ids are the
-        highest)."""
+        """Gives each new row its place: that of the row it replaces, or the end of its chain. A new id is the highest
+        there, unless another machine took it earlier than it committed."""
         before, after, chains = self.rows("before"), self.rows("after"), self.rows("chain")
+        ids = self.rows("ids")
         if self._last_of_chain is None:
             ends = np.flatnonzero(self.rows("alive")[:first] & (after[:first] < 0) & (chains[:first] > 0))
             self._last_of_chain = dict(zip(chains[ends].tolist(), ends.tolist(), strict=True))
@@ -198,6 +199,9 @@ class Replica:
                     self._is_linked = False
                     return
                 previous, following = int(before[replaced]), int(after[replaced])
+            elif previous >= 0 and ids[previous] > ids[row]:
+                self._is_linked = False
+                return
             before[row], after[row] = previous, following
             if previous >= 0:
                 after[previous] = row

@@ -178,7 +178,8 @@ class Store(Protocol):
         keep: Filter | None,
         now: float,
     ) -> list[MemoryRecord]:
-        """Up to `limit` unexpired memories with id > `after`, by id, whose metadata passes `keep`."""
+        """Up to `limit` unexpired memories with id > `after`, by id, whose metadata passes `keep`. One page after the
+        other gives all that were there when the first was asked for; ids are not in commit order where many write."""
         ...
 
     def matching(self, keep: Filter, ids: Sequence[int] | None = None) -> list[int]:

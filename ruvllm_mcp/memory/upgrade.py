@@ -20,15 +20,15 @@ from ruvllm_mcp.memory.sqlite import FILE_NAME
 @dataclass(frozen=True)
 class Change:
     """A store's schema before and after, the names of the steps between, and the copy kept of the store as it was
-    (None when there was nothing to keep, or nothing was done). `bytes` is what a copy takes, `free` what the disk
-    has."""
+    (None when there was nothing to keep, or nothing was done; of a database, `ruvllm backup` keeps one). `bytes` is
+    what a copy takes, `free` what the disk has, None where that cannot be known."""
 
     before: int
     after: int
     steps: tuple[str, ...]
     copy: Path | None
     bytes: int
-    free: int
+    free: int | None
 
 
 def try_out(folder: Path) -> Change:
@@ -65,7 +65,7 @@ def roll_back(folder: Path, version: int) -> Change:
         try:
             check_identity(connection, path)
             before = migrations.version_of(connection)
-            migrations.check_way_back(before, version)
+            migrations.check_way_back(migrations.STEPS, before, version)
             kept = keep_copy(path, before) if before != version else None
             steps = migrations.roll_back(connection, version)
         finally:

@@ -38,9 +38,10 @@ def test_every_command_that_speaks_of_the_store_speaks_of_the_database(on_databa
     assert "1 memories" in run("restore", str(tmp_path / "copy.db"))
     run("export", str(tmp_path / "state.jsonl"))
     run("import", str(tmp_path / "state.jsonl"))
-    refused = on_database("memory", "migrate")
-    assert refused.code == 2
-    assert "backup" in refused.err
+    assert "schema 2 already" in run("memory", "migrate")
+    assert "brought to 1: question_tokens" in run("memory", "migrate", "--to", "1")
+    assert "nothing changed" in run("memory", "migrate", "--dry-run")
+    assert "brought to 2" in run("memory", "migrate")
     assert not list((tmp_path / "home").glob("memory.db*")), "no file is made beside the database"
     assert "s3cr3t" not in "".join(one.out + one.err for one in said)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ruvllm_mcp import RuvLLM, Settings
 from ruvllm_mcp.errors import InvalidInputError, StoreCorruptError, StoreError
 from ruvllm_mcp.memory import doctor, live
 from ruvllm_mcp.memory.backup import backup, restore
@@ -137,10 +140,11 @@ def test_opening_removes_what_dead_processes_left_unfinished(home: Path) -> None
 
 @pytest.mark.parametrize("seed", range(4))
 def test_memories_on_sound_pages_are_salvaged(home: Path, seed: int) -> None:
-    before = contents(opened(home))
-    raw = sqlite3.connect(home / "memory.db")
-    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    raw.close()
+    memory = opened(home)
+    before = contents(memory)
+    for number in sorted(before)[:-1]:
+        memory.link(number, number + 1, "leads-to", number / 1_000)
+    memory.close()
     data, chosen = bytearray((home / "memory.db").read_bytes()), random.Random(seed)
     for _ in range(3):
         page = chosen.randrange(4, len(data) // 8192)
@@ -154,4 +158,55 @@ def test_memories_on_sound_pages_are_salvaged(home: Path, seed: int) -> None:
     assert len(after) >= 100
     assert all(before.get(number) == text for number, text in after.items())
     assert len(memory.search("memory number", 500, mode="lexical").hits) == len(after)
+    for number in after:
+        for link in memory.neighbours(number):
+            assert (abs(link.id - number), link.kind) == (1, "leads-to")
+            assert link.weight == min(link.id, number) / 1_000
     memory.close()
+
+
+def rewritten(path: Path, table: str) -> None:
+    """Makes the first page of a table unreadable."""
+    raw = sqlite3.connect(path)
+    (page,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    raw.close()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * 8192 : page * 8192] = random.Random(1).randbytes(8192)
+    path.write_bytes(data)
+
+
+async def told(settings: Settings) -> Any:
+    async with RuvLLM(settings) as llm:
+        page = await llm.list_memories(namespace="*")
+        hits = await llm.search_memory("how do the releases reach the deploy pipeline?")
+        return (
+            [(item.id, item.content, item.access_count) for item in page.items],
+            [await llm.neighbours(item.id) for item in page.items],
+            (await llm.stats()).feedbacks,
+            [(hit.id, round(hit.score, 4)) for hit in hits],
+        )
+
+
+@pytest.mark.parametrize("damaged", ["vectors", "terms", "versions"])
+def test_links_and_what_feedback_taught_are_salvaged_too(tmp_path: Path, damaged: str) -> None:
+    settings = Settings(home=tmp_path / "home", embedder="hashing", namespace="shop")
+
+    async def fill() -> None:
+        async with RuvLLM(settings) as llm:
+            texts = ["Releases go out through the deploy pipeline.", "Invoices are rounded.", "The runbook is a wiki."]
+            ids = await llm.add_memories(texts)
+            await llm.link_memories(ids[0], ids[2], "explains", 0.7)
+            hits = await llm.search_memory("how do releases reach the deploy pipeline?")
+            await llm.feedback(hits.request_id, relevant=[ids[2]], task_success=True)
+
+    asyncio.run(fill())
+    before = asyncio.run(told(settings))
+    assert before[1][0], "there is a link"
+    assert before[2] == 1
+    rewritten(tmp_path / "home" / "memory.db", damaged)
+    assert [symptom.name for symptom in doctor.examine(settings.home)] == ["pages"]
+    assert doctor.repair(settings.home) == []
+    after = asyncio.run(told(settings))
+    assert [row[:2] for row in after[0]] == [row[:2] for row in before[0]]
+    assert after[1:] == before[1:]
+    assert all(now[2] >= then[2] for now, then in zip(after[0], before[0], strict=True)), "how often each was found"

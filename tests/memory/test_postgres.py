@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,8 +25,9 @@ from ruvllm_mcp.errors import (
     StoreUnreachableError,
     StoreVersionError,
 )
-from ruvllm_mcp.memory import postgres_connection, postgres_migrations
+from ruvllm_mcp.memory import postgres_connection, postgres_migrations, postgres_rows
 from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.migrations import Step
 from ruvllm_mcp.memory.postgres import PostgresStore
 from ruvllm_mcp.memory.postgres_connection import address_of
 from ruvllm_mcp.memory.postgres_rows import publish
@@ -78,6 +80,44 @@ def test_a_change_gets_its_number_only_when_all_before_it_are_committed(shared: 
     writer.join()
     quick.join()
     assert {change.id for part in store.changes(before, "words-1") for change in part.changed} == {first, second}
+
+
+def test_who_commits_late_is_not_missed_and_keeps_its_place_in_the_chain(
+    shared: Memory, postgres_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, late = opened(tmp_path / "reader", postgres_store), opened(tmp_path / "late", postgres_store)
+    written, may_commit = threading.Event(), threading.Event()
+
+    def said(text: str) -> NewMemory:
+        return NewMemory(text, {"session": "one"}, source="talk")
+
+    def slow_publish(*arguments: Any) -> None:
+        if threading.current_thread().name == "slow":
+            written.set()
+            assert may_commit.wait(20)
+        publish(*arguments)
+
+    monkeypatch.setattr(postgres_rows, "publish", slow_publish)
+    first = shared.add([said("said first")])[0]
+    writer = threading.Thread(target=late.add, args=([said("said while others were")],), name="slow")
+    writer.start()
+    assert written.wait(20), "its id is taken, its row is written"
+    last = shared.add([said("said last")])[0]
+    assert {hit.id for hit in reader.search("said").hits} == {first, last}
+    listed = reader.list(limit=1)
+    may_commit.set()
+    writer.join()
+    (between,) = {hit.id for hit in reader.search("said").hits} - {first, last}
+    assert first < between < last
+    assert [item.id for item in reader.list(listed.next_cursor).items] == [between, last]
+    with reader._live.lock:
+        replica = reader._live.current()
+        before, after = replica.neighbours(replica.find([first, between, last]))
+    ids = replica.rows("ids")
+    assert [int(ids[row]) if row >= 0 else None for row in before] == [None, first, between]
+    assert [int(ids[row]) if row >= 0 else None for row in after] == [between, last, None]
+    reader.close()
+    late.close()
 
 
 def test_a_reader_that_follows_misses_nothing_of_many_writers(store: PostgresStore, tmp_path: Path) -> None:
@@ -268,7 +308,7 @@ def test_a_step_that_fails_leaves_the_schema_as_it_was(
         connection.execute("DROP TABLE links")
         connection.execute("SELECT no_such_function()")
 
-    monkeypatch.setattr(postgres_migrations, "STEPS", (*postgres_migrations.STEPS, broken))
+    monkeypatch.setattr(postgres_migrations, "STEPS", (*postgres_migrations.STEPS, Step(broken)))
     with pytest.raises(StoreError, match="no_such_function"):
         PostgresStore(address_of(postgres_store))
     assert store.links([1]) == {1: []}

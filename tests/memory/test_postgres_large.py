@@ -154,6 +154,30 @@ def test_a_namespace_that_grows_is_made_large_in_the_background(
     other.close()
 
 
+def test_another_embedders_vectors_get_an_index_of_their_own(
+    filled: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres_store: str
+) -> None:
+    enlarge(filled, "here")
+    monkeypatch.setattr(postgres_large, "LOOK_EVERY", 100)
+    embedder = WordEmbedder("wider")
+    embedder.dim = 48
+    memory = Memory(tmp_path / "wider", lambda: embedder, namespace="here", store=postgres_store)
+    store = memory._store
+    assert isinstance(store, PostgresStore)
+    memory.search("word1")  # begins to embed anew, in the background
+    memory.reembed()
+    thread = store._grower._thread
+    assert thread is not None
+    thread.join()
+    with store.connections.read() as connection:
+        query = r"""SELECT count(*) FROM pg_index WHERE indisvalid
+            AND pg_get_indexdef(indexrelid) ~ 'hnsw.*halfvec\(48\)'"""
+        assert connection.execute(query).fetchall() == [(1,)]
+    record = next(iter(memory.records()))
+    assert memory.search(record.content, 1, mode="vector").hits[0].id == record.id
+    memory.close()
+
+
 def test_an_interrupted_index_is_made_anew(filled: Memory) -> None:
     store = filled._store
     assert isinstance(store, PostgresStore)
