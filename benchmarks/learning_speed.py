@@ -2,22 +2,30 @@
 
     python benchmarks/learning_speed.py
 
-The last column is what the original documents for itself on its own machine: an orientation, not a comparison.
+The last column is what the original documents for itself on its own machine: an orientation, not a comparison. At the
+end: what one feedback takes until the next search in this process follows it, and how much of that is its commit.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ruvllm_mcp.benchmark.texts import notes
+from ruvllm_mcp.engine.parts import Parts
 from ruvllm_mcp.learning.clusters import k_means
 from ruvllm_mcp.learning.contrastive import Example, info_nce
+from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.instant import InstantLoop, InstantStep
 from ruvllm_mcp.learning.lora import LoraAdapter
 from ruvllm_mcp.learning.training import TrainingConfig, TrainingPipeline
+from ruvllm_mcp.settings import Settings
+from ruvllm_mcp.types import NewMemory
 
 SECONDS = 0.5
 
@@ -48,6 +56,33 @@ def peers() -> tuple[Any, Any]:
     except ImportError:
         return None, None
     return torch, KMeans
+
+
+def feedbacks(count: int = 200) -> None:
+    """Each after a search of its own, as people give it; the first quarter is not counted."""
+    taken, committing = [], []
+    with tempfile.TemporaryDirectory() as home:
+        parts = Parts(Settings(home=Path(home), namespace="benchmark", auto_consolidate_interval=0))
+        parts.memory.add([NewMemory(text) for text in notes(count, 12, seed=0)])
+        write = parts.sona._log.add
+
+        def timed(*given: Any) -> int:
+            began = time.perf_counter()
+            number = write(*given)
+            committing.append(time.perf_counter() - began)
+            return number
+
+        parts.sona._log.add = timed  # type: ignore[method-assign]
+        for question in notes(count, 8, seed=1):
+            found = parts.search(question, 10, namespaces=None, where=None, mode="hybrid", min_trust="untrusted")
+            said = Feedback(relevant=(found.hits[1].id,), irrelevant=(found.hits[0].id,), client="user")
+            began = time.perf_counter()
+            parts.feedback(found.request_id, said, "trusted")
+            taken.append(time.perf_counter() - began)
+        parts.close()
+    whole, commit = (np.array(times[count // 4 :]) * 1e6 for times in (taken, committing))
+    for name, values in (("feedback until it acts", whole), ("its commit", commit), ("the rest", whole - commit)):
+        print(f"{name:44s} {np.median(values):>9,.0f} µs p50 {np.quantile(values, 0.99):>9,.0f} µs p99")
 
 
 def main() -> None:
@@ -82,6 +117,7 @@ def main() -> None:
     config = TrainingConfig(steps=10**9)
     pipeline = TrainingPipeline({"a": adapter.a, "b": adapter.b}, info_nce, config)
     show("training step, rank 8, 128 dims, 32 candidates", rate(lambda: pipeline.step([example])), None, "2,100")
+    feedbacks()
 
 
 if __name__ == "__main__":
