@@ -3,7 +3,7 @@
  *
  *   i_and(a, b), i_or(a, b)   bit by bit
  *   i_bytes(x)                one byte in every place
- *   i_left(v, n), i_right(v, n)   every byte shifted by n; what comes in from its neighbour may stay in the bits that leaves
+ *   i_left(v, n), i_right(v, n)   every byte shifted by n, with bits of its neighbour where it leaves room, or zeros
  *   i_of(low, high)           16 bytes from two numbers
  *
  * A block's sums are made whole before they meet its scale: 32 or 256 products a lane. */
