@@ -36,7 +36,7 @@ from ruvllm_mcp.memory.tiers import TieredIndex, levels
 TEXTS, QUESTIONS, SPREAD = 5_000, 500, 0.4
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 BLOCK = 25
-EFFORTS = (10, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
+EFFORTS = (10, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 1_536, 2_048)
 
 
 def docstrings() -> list[str]:
