@@ -1,6 +1,7 @@
 /* AVX2 with FMA and F16C: eight rows a vector. Signed bytes are multiplied as |w| * (x with w's sign), so that pairs fit int16;
  * unsigned codes are small enough for sums of several pairs to fit. */
 #if defined(__x86_64__)
+#include "../rv.h"
 #include "../rv_target.h"
 #include "rv_llm_blocks.h"
 #include "rv_llm_kernels.h"
@@ -8,38 +9,12 @@
 
 RV_TARGET_BEGIN("avx2,fma,f16c")
 
-typedef __m256 V;
+#include "../rv_avx2_floats.h"
+
 typedef __m256i I, D;
-enum { V_LANES = 8, TILE_TOKENS = 3 };
+enum { TILE_TOKENS = 3 };
 
 static inline float half(const uint8_t *p) { return _cvtsh_ss(rv_u16_at(p)); }
-static inline V v_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline V v_load_part(const float *p, size_t n) {
-    const I first = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    return _mm256_maskload_ps(p, first);
-}
-static inline V v_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)); }
-static inline V v_load_bf16(const uint16_t *p) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
-}
-static inline void v_store(float *p, V v) { _mm256_storeu_ps(p, v); }
-static inline V v_set(float x) { return _mm256_set1_ps(x); }
-static inline V v_add(V a, V b) { return _mm256_add_ps(a, b); }
-static inline V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
-static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
-static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
-static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-static inline V v_round(V v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-static inline float v_sum(V v) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-static inline float v_greatest(V v) {
-    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-}
 static inline float w_sum(__m256 v) { return v_sum(v); }
 
 static inline I i_load(const void *p) { return _mm256_loadu_si256(p); }

@@ -1,6 +1,7 @@
 /* AVX-512 with VNNI: sixteen rows a vector, 64 products of unsigned with signed bytes an instruction. Signed weights have 128 added,
  * which sums take off again to begin with. Rows straight from the file go on 256-bit vectors, which is what blocks of 32 fill. */
 #if defined(__x86_64__)
+#include "../rv.h"
 #include "../rv_target.h"
 #include "rv_llm_blocks.h"
 #include "rv_llm_kernels.h"
@@ -8,26 +9,12 @@
 
 RV_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
 
-typedef __m512 V;
+#include "../rv_avx512_floats.h"
+
 typedef __m512i I, D;
-enum { V_LANES = 16, TILE_TOKENS = 6 };
+enum { TILE_TOKENS = 6 };
 
 static inline float half(const uint8_t *p) { return _cvtsh_ss(rv_u16_at(p)); }
-static inline V v_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline V v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
-static inline V v_load_bf16(const uint16_t *p) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
-}
-static inline void v_store(float *p, V v) { _mm512_storeu_ps(p, v); }
-static inline V v_set(float x) { return _mm512_set1_ps(x); }
-static inline V v_add(V a, V b) { return _mm512_add_ps(a, b); }
-static inline V v_sub(V a, V b) { return _mm512_sub_ps(a, b); }
-static inline V v_mul(V a, V b) { return _mm512_mul_ps(a, b); }
-static inline V v_max(V a, V b) { return _mm512_max_ps(a, b); }
-static inline V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-static inline V v_round(V v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-static inline float v_sum(V v) { return _mm512_reduce_add_ps(v); }
-static inline float v_greatest(V v) { return _mm512_reduce_max_ps(v); }
 static inline float w_sum(__m256 v) {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));

@@ -88,12 +88,13 @@ static int attention(void) {
 }
 static int maxsim(void) {
     enum { TOKENS = 32, DOC = 40, DOCS = BYTES / 48 / DOC };
-    static int64_t offsets[DOCS + 1];
+    static int64_t starts[DOCS], counts[DOCS];
     static float weights[TOKENS];
-    for (int i = 0; i <= DOCS; i++) offsets[i] = (int64_t)i * DOC;
+    for (int i = 0; i < DOCS; i++) starts[i] = (int64_t)i * DOC, counts[i] = DOC;
     for (int i = 0; i < TOKENS; i++) weights[i] = 1;
     int32_t *scratch = aligned_alloc(64, (rv_maxsim_scratch(TOKENS, COLS) * sizeof *scratch + 63) / 64 * 64);
-    const int went_on = rv_maxsim_bits(more, weights, TOKENS, COLS, numbers, offsets, DOCS, scratch, out, &cancelled);
+    const int went_on =
+        rv_maxsim_bits(more, weights, TOKENS, COLS, numbers, starts, counts, DOCS, scratch, out, &cancelled);
     free(scratch);
     return went_on;
 }
