@@ -25,7 +25,7 @@ from ruvllm_mcp.learning.versions import VersionStore
 from ruvllm_mcp.reports import LearnReport
 
 MOST_REQUESTS = 5_000
-FEWEST_JUDGED = 5
+FEWEST_JUDGED = 15
 MOST_DOUBT = 0.2  # the bootstrap's share of resamples in which a version may be worse and still be promoted
 MOST_DOUBT_BY_LIKELIHOOD = 0.05
 CLUSTERS = 100
