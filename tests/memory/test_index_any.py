@@ -58,7 +58,9 @@ def test_every_kept_row_and_no_other_can_be_found(
     assert (np.diff(scores) <= 0).all()
     if len(found):
         best = (rows[keep > 0] @ query).max()
-        assert (rows[found] @ query).max() == pytest.approx(best, abs=1e-6)
+        assert (rows[found] @ query).max() == pytest.approx(best, abs=0.005), (
+            "int8 codes tell no finer at 64 dimensions"
+        )
 
 
 @QUICK

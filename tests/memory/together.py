@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 
 from ruvllm_mcp.errors import RuvLLMError
@@ -39,13 +42,21 @@ def opened(folder: Path) -> Memory:
     return Memory(folder, lambda: embedder, namespace="here")
 
 
+def begin(all_open: Barrier) -> float:
+    """The time at which every process has opened the store; none waits for one that could not."""
+    with suppress(BrokenBarrierError):
+        all_open.wait(10)
+    return time.monotonic()
+
+
 def content(writer: int, number: int) -> str:
     return f"writer{writer} said marker{writer}x{number}"
 
 
-def write(folder: Path, writer: int, acknowledged: Any, until: float) -> tuple[int, int]:
+def write(folder: Path, writer: int, acknowledged: Any, all_open: Barrier, seconds: float) -> tuple[int, int]:
     """Adds one after another; (how many, 0)."""
     memory, number = opened(folder), 0
+    until = begin(all_open) + seconds
     while time.monotonic() < until:
         memory.add([NewMemory(content(writer, number))])
         acknowledged[writer] = number = number + 1
@@ -53,9 +64,10 @@ def write(folder: Path, writer: int, acknowledged: Any, until: float) -> tuple[i
     return number, 0
 
 
-def read(folder: Path, reader: int, acknowledged: Any, until: float) -> tuple[int, int]:
+def read(folder: Path, reader: int, acknowledged: Any, all_open: Barrier, seconds: float) -> tuple[int, int]:
     """Searches for the latest of each writer in turn; (how many searches, how many of them missed it)."""
     memory, searches, stale = opened(folder), 0, 0
+    until = begin(all_open) + seconds
     while time.monotonic() < until:
         writer, reader = reader % len(acknowledged), reader + 1
         if not (last := acknowledged[writer]):
@@ -79,11 +91,13 @@ def _run(work: Any, out: Connection, *arguments: Any) -> None:
 def together(folder: Path, writers: int, readers: int, seconds: float) -> Seen:
     """Runs them side by side and compares what they saw with what is stored."""
     acknowledged = FORK.Array("q", writers, lock=False)
-    until = time.monotonic() + seconds
+    all_open = FORK.Barrier(writers + readers)
     jobs = []
     for work, number in [*((write, n) for n in range(writers)), *((read, n) for n in range(readers))]:
         answer, out = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=_run, args=(work, out, folder, number, acknowledged, until), daemon=True)
+        process = FORK.Process(
+            target=_run, args=(work, out, folder, number, acknowledged, all_open, seconds), daemon=True
+        )
         process.start()
         out.close()
         jobs.append((process, answer))
