@@ -34,6 +34,7 @@ SAVE_AT = 5_000
 DEAD_SHARE = 0.3
 DEAD_ROWS = 1_000
 RESETTLE_SECONDS = 86_400.0
+RETRY_SECONDS = 60.0  # after a build that failed, as on a full disk
 
 
 class LiveReplica:
@@ -47,6 +48,7 @@ class LiveReplica:
         self._replica: Replica | None = None
         self._saved_rows = 0
         self._builder: threading.Thread | None = None
+        self._retry_at = 0.0  # of the monotonic clock
         self._reembedding = upkeep.Reembedding(store, folder, embedder)
         self._cancel = nogil_ffi.new("int *", 0)
 
@@ -68,7 +70,8 @@ class LiveReplica:
         if len(replica) - replica.alive > max(DEAD_ROWS, replica.alive) and replica.alive < WORTH_A_GRAPH // 2:
             replica = self._replica = self._empty(replica.dim)  # quick to read again; dead rows would only pile up
             self._follow(replica)
-        if self._is_build_due(replica) and (self._builder is None or not self._builder.is_alive()):
+        is_building = self._builder is not None and self._builder.is_alive()
+        if not is_building and time.monotonic() >= self._retry_at and self._is_build_due(replica):
             self._builder = threading.Thread(target=self._build, name="ruvllm-index", daemon=True)
             self._builder.start()
         return replica
@@ -163,6 +166,7 @@ class LiveReplica:
         except BlockingIOError:
             log.debug("Another process is writing the index.")
         except (StoreError, OSError) as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
             log.warning("The index could not be saved: %s", error)
 
     def _build_and_save(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from collections.abc import Iterator
@@ -141,6 +142,22 @@ def test_the_graph_comes_in_the_background_and_misses_nothing(filled: Memory, tm
         shared = other._live.current()
     assert shared.vectors.unsettled == 1, "another process takes the graph over"
     other.close()
+
+
+def test_a_build_that_failed_is_not_tried_again_at_every_search(
+    filled: Memory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled.add([NewMemory(text) for text in sentences(400, seed=2)])
+
+    def full(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(live.snapshot, "Writer", full)
+    for _ in range(3):
+        assert filled.search("word1").hits
+        assert filled._live._builder is not None
+        filled._live._builder.join()
+    assert caplog.text.count("No space left on device") == 1
 
 
 def test_closing_stops_a_build(filled: Memory) -> None:
