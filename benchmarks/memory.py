@@ -163,9 +163,9 @@ def whole_memory(size: int, embedder_name: str) -> None:
             memory.add(items[first : first + 2_000])
         bulk, bulk_cpu = size / (time.perf_counter() - start), size / (time.process_time() - cpu)
         memory.search("first")
-        builder = memory._live._builder
-        if builder is not None:
+        while (builder := memory._live._builder) is not None and builder.is_alive():
             builder.join()
+            memory.search("and starts another for what came meanwhile")
         print(f"{size:>9,}  bulk add     {bulk:>9,.0f} /s   ({bulk_cpu:,.0f} /s of processor time)")
         modes: tuple[SearchMode, ...] = ("hybrid", "vector", "lexical")
         for mode in modes:

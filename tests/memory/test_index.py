@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -172,3 +178,19 @@ def test_a_damaged_graph_never_leads_out_of_bounds(rows: np.ndarray, graph: hnsw
         assert np.isfinite(scores).all()
     coded, scales = codes.quantised(np.concatenate([rows, rows[:50]]))
     hnsw.extended(damaged, coded, scales)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities for threads")
+def test_building_a_graph_gives_way_to_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    insert = hnsw._insert
+
+    def watched(pool: ThreadPoolExecutor, *arguments: Any) -> None:
+        seen.add(pool.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result())
+        insert(pool, *arguments)
+
+    monkeypatch.setattr(hnsw, "_insert", watched)
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert hnsw.extended(hnsw.empty(), *codes.quantised(unit_rows(300, seed=4))) is not None
+    assert min(seen) >= 10
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
