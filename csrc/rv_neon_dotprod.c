@@ -4,7 +4,7 @@
 #include "rv_target.h"
 #include <arm_neon.h>
 
-RV_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+RV_TARGET_BEGIN(RV_DOTPROD)
 
 #include "rv_neon_bytes.h"
 #include "rv_bytes.h"

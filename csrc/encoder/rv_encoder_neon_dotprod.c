@@ -6,11 +6,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#if defined(__clang__)
-RV_TARGET_BEGIN("dotprod")
-#else
-RV_TARGET_BEGIN("arch=armv8.2-a+dotprod")
-#endif
+RV_TARGET_BEGIN(RV_DOTPROD)
 
 #include "../rv_neon_floats.h"
 

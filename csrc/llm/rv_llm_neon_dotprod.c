@@ -6,11 +6,7 @@
 #include "rv_llm_kernels.h"
 #include <arm_neon.h>
 
-#if defined(__clang__)
-RV_TARGET_BEGIN("dotprod")
-#else
-RV_TARGET_BEGIN("arch=armv8.2-a+dotprod")
-#endif
+RV_TARGET_BEGIN(RV_DOTPROD)
 
 static inline int32x4_t i_add_fours(int32x4_t sum, int8x16_t w, int8x16_t x) { return vdotq_s32(sum, w, x); }
 

@@ -19,6 +19,14 @@ PRIOR = [0.01, 0.03, 0.08, 0.2, 0.3, 0.3, 0.6, 0.8, 0.95]
 _numbers = itertools.count(1)
 
 
+def about_alike(rng: np.random.Generator, apart: float) -> np.ndarray:
+    """A question near `unit(1)`, moved by `apart` in a direction of its own."""
+    spread = np.zeros(DIM, np.float32)
+    spread[2:] = rng.normal(size=DIM - 2)
+    vector = unit(1.0) + apart * spread / np.linalg.norm(spread)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
 def told(
     associations: Associations,
     vector: FloatArray,
@@ -70,10 +78,7 @@ def test_a_collection_whose_questions_share_no_answers_stops_lending() -> None:
     associations = Associations(DIM)
     rng = np.random.default_rng(3)
     for step in range(200):
-        spread = np.zeros(DIM, np.float32)
-        spread[2:] = rng.normal(size=DIM - 2)
-        vector = unit(1.0) + 0.6 * spread / np.linalg.norm(spread)  # cosines about 0.73 among them
-        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        vector = about_alike(rng, 0.6)  # cosines about 0.73 among them
         told(associations, vector, {1000 + step: 1.0})
     fresh = Associations(DIM)
     told(fresh, vector, {7: 1.0})
@@ -99,10 +104,7 @@ def test_a_client_that_names_the_same_few_whatever_is_asked_loses_its_credit() -
     associations = Associations(DIM)
     rng = np.random.default_rng(2)
     for step in range(400):
-        spread = np.zeros(DIM, np.float32)
-        spread[2:] = rng.normal(size=DIM - 2)
-        vector = unit(1.0) + 0.8 * spread / np.linalg.norm(spread)
-        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        vector = about_alike(rng, 0.8)
         named = 1 + step % 5
         votes = {memory: 1.0 if memory == named else -1.0 for memory in (1, 2, 3, 4, 5)}
         shown = (1, 2, 3, 4, 5, *(100 + 5 * step + other for other in range(5)))
@@ -129,10 +131,7 @@ def test_a_collection_whose_questions_share_answers_lends_more() -> None:
     sharing, fresh = Associations(DIM), Associations(DIM)
     rng = np.random.default_rng(3)
     for _ in range(60):
-        spread = np.zeros(DIM, np.float32)
-        spread[2:] = rng.normal(size=DIM - 2)
-        vector = unit(1.0) + 0.6 * spread / np.linalg.norm(spread)
-        told(sharing, (vector / np.linalg.norm(vector)).astype(np.float32), {7: 1.0})
+        told(sharing, about_alike(rng, 0.6), {7: 1.0})
     told(fresh, unit(1), {7: 1.0})
     away = at_cosine(0.7)
     assert sharing.evidence(away)[7] > fresh.evidence(away)[7]
