@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ruvllm_mcp.memory import spaces
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
 from ruvllm_mcp.memory.metadata import joined
 from ruvllm_mcp.memory.store import Draft, Embedding
@@ -137,8 +136,12 @@ def write_embeddings(connection: sqlite3.Connection, made: Sequence[tuple[int, E
     ]
     connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vectors)
     tokens = [
-        (embedder_id, memory_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes())
+        (embedder_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes(), memory_id)
         for memory_id, embedding in made
-        if len(embedding.token_ids) and spaces.keeps_token_bits(connection, memory_id)
+        if len(embedding.token_ids)
     ]
-    connection.executemany("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", tokens)
+    connection.executemany(
+        """INSERT OR REPLACE INTO tokens SELECT ?, m.id, ?, ? FROM memories m JOIN namespaces n ON n.id = m.namespace_id
+        WHERE m.id = ? AND n.token_bits""",
+        tokens,
+    )

@@ -80,12 +80,6 @@ def overgrown(name: str, what: str, was: int, now: int, limit: int | None) -> No
         )
 
 
-def keeps_token_bits(connection: sqlite3.Connection, memory_id: int) -> bool:
-    """Whether the memory's namespace keeps token bits."""
-    query = "SELECT token_bits FROM namespaces WHERE id = (SELECT namespace_id FROM memories WHERE id = ?)"
-    return bool(connection.execute(query, (memory_id,)).fetchone()[0])
-
-
 def known(connection: sqlite3.Connection) -> dict[str, NamespaceInfo]:
     """Those that hold something or have settings of their own."""
     rows = connection.execute(
