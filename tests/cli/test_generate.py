@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 from collections.abc import Callable
+from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ ENDLESS = ("--temperature", "0", "--max-tokens", "4096")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_talker(tmp_path_factory.mktemp("model") / "talker.gguf", context=8192))
+    return str(write_talker(tmp_path_factory.mktemp("model") / "talker.gguf"))
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_talker(tmp_path_factory.mktemp("endless") / "talker.gguf", endless=True))
 
 
 def test_text_goes_to_stdout_and_what_is_about_it_to_stderr(shell: Shell, model: str) -> None:
@@ -92,28 +98,36 @@ def test_each_line_from_a_pipe_is_a_turn_of_one_chat(shell: Shell, model: str) -
     assert shell("chat", "--model", "extractive", stdin="Hi\n").code == 5
 
 
-def test_ctrl_c_ends_an_answer_cleanly(process: Process, model: str) -> None:
-    child = process("generate", "Once upon", "--model", model, *ENDLESS, start_new_session=True)
+def test_ctrl_c_ends_an_answer_cleanly(process: Process, endless: str) -> None:
+    child = process("generate", "Once upon", "--model", endless, *ENDLESS, start_new_session=True)
     assert child.stdout is not None
+    fcntl(child.stdout, F_SETPIPE_SZ, 4096)  # the answer has no room in it: it is still being written when Ctrl-C comes
     assert child.stdout.read(1)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err.strip()) == (130, "Interrupted. The answer is incomplete.")
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(process: Process, model: str) -> None:
+def test_a_reader_that_goes_away_ends_it_quietly(process: Process, endless: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    child = process("generate", "Once upon", "--model", model, *ENDLESS, stdout=writing)
+    child = process("generate", "Once upon", "--model", endless, *ENDLESS, stdout=writing)
     os.close(writing)
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (141, "")
 
 
-def test_on_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_the_chat(process: Process, model: str) -> None:
+def test_on_a_terminal_ctrl_c_stops_an_answer_and_ctrl_d_the_chat(process: Process, endless: str) -> None:
     primary, secondary = pty.openpty()
     child = process(
-        "chat", "--model", model, *ENDLESS, stdin=secondary, stdout=secondary, stderr=secondary, start_new_session=True
+        "chat",
+        "--model",
+        endless,
+        *ENDLESS,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        start_new_session=True,
     )
     os.close(secondary)
     shown = b""

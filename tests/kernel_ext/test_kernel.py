@@ -154,7 +154,7 @@ def test_stop_magic_ends_a_command_in_a_subshell_which_no_signal_reaches(kernel:
 
 
 def test_text_grows_in_the_cell_and_stop_ends_it(kernel: Kernel, tmp_path: Path) -> None:
-    model = write_talker(tmp_path / "talker.gguf", context=8192)
+    model = write_talker(tmp_path / "talker.gguf", endless=True)
     greedy = f"%ruvllm generate --model {model} --temperature 0 --max-tokens"
     *growing, taken_away, result = kernel.run(f"{greedy} 300 Hi")
     whole = result["data"]["text/plain"]

@@ -14,7 +14,7 @@ from tests.llm.talker import write_talker
 
 @pytest.fixture
 def talking(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setenv("RUVLLM_MODEL", str(write_talker(tmp_path / "talker.gguf", context=2048)))
+    monkeypatch.setenv("RUVLLM_MODEL", str(write_talker(tmp_path / "talker.gguf", endless=True)))
     return shell
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_talker(tmp_path_factory.mktemp("model") / "talker.gguf", context=8192))
+    return str(write_talker(tmp_path_factory.mktemp("model") / "talker.gguf", endless=True))
 
 
 @asynccontextmanager
