@@ -16,9 +16,11 @@ import click
 
 from ruvllm_mcp.cli import output
 from ruvllm_mcp.cli.memory_read import PAGE, where_option
+from ruvllm_mcp.cli.memory_write import trust_option
 from ruvllm_mcp.cli.session import Command, Session, current
 from ruvllm_mcp.cli.values import together
 from ruvllm_mcp.errors import StorageFullError
+from ruvllm_mcp.types import Trust
 
 if TYPE_CHECKING:
     from ruvllm_mcp.engine.engine import RuvLLM
@@ -35,15 +37,22 @@ MAX_FILES = 20_000
 @click.option(
     "--max-files", type=click.IntRange(1), default=MAX_FILES, show_default=True, help="Refuse more than this."
 )
+@trust_option
 @current
 def import_(
-    session: Session, paths: Sequence[str], prune: bool, include: Sequence[str], exclude: Sequence[str], max_files: int
+    session: Session,
+    paths: Sequence[str],
+    prune: bool,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    max_files: int,
+    trust: Trust,
 ) -> None:
     """Remember files or folders. Markdown, text, source code, notebooks, JSON lines.
 
     Files are cut into passages along headings, definitions and paragraphs. Import again at any time: what is unchanged
     stays, what changed is replaced. Binaries, files that look like secrets and what .gitignore leaves out are skipped.
-    PATH `-` reads JSON lines from stdin.
+    PATH `-` reads JSON lines from stdin; a line that gives its own trust keeps it up to --trust.
     """
     namespace = session.written()
     line = output.ProgressLine(silent=session.as_json)
@@ -60,7 +69,7 @@ def import_(
         from ruvllm_mcp.ingest.files import Selection
 
         selection = Selection(tuple(include), tuple(exclude), max_files)
-        shared: dict[str, Any] = {"namespace": namespace, "on_progress": on_progress}
+        shared: dict[str, Any] = {"namespace": namespace, "trust": trust, "on_progress": on_progress}
         return [
             await import_records(llm, sys.stdin.buffer, **shared)
             if path == "-"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,9 +28,10 @@ from ruvllm_mcp.ingest.languages import PROSE_LANGUAGES
 from ruvllm_mcp.ingest.passages import Passage
 from ruvllm_mcp.ingest.records import read_records
 from ruvllm_mcp.ingest.split import split
+from ruvllm_mcp.memory import checks
 from ruvllm_mcp.memory.redact import redact
 from ruvllm_mcp.project import namespace_of, root_of
-from ruvllm_mcp.types import NewMemory, Record
+from ruvllm_mcp.types import TRUST_LEVELS, NewMemory, Record, Trust
 
 BATCH = 64
 LISTED_AT_ONCE = 500
@@ -97,15 +98,17 @@ async def import_path(
     namespace: str | None = None,
     selection: Selection | None = None,
     prune: bool = False,
+    trust: Trust = "trusted",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
     """Remember the files of a folder, or one file, as passages; see the module for what importing again does.
 
     `namespace` defaults to the engine's. `prune` also deletes the passages of files that are gone from the folder.
-    Raises InvalidInputError for a path that is not there or too much at once, and what `add_memories` raises.
+    `trust` is how far what is new may be relied on; a record of JSON lines may say less of itself, never more. Raises
+    InvalidInputError for a path that is not there or too much at once, and what `add_memories` raises.
     """
     target = await anyio.to_thread.run_sync(_existing, path)
-    run = _Import(llm, target, namespace or llm.settings.namespace, on_progress or _unseen)
+    run = _Import(llm, target, namespace or llm.settings.namespace, trust, on_progress or _unseen)
     return await run.everything(selection or Selection(), prune=prune)
 
 
@@ -114,12 +117,14 @@ async def import_records(
     stream: BinaryIO,
     *,
     namespace: str | None = None,
+    trust: Trust = "trusted",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ImportReport:
-    """Remember the JSON lines of an open stream; see `records.py`. Raises InvalidInputError naming the bad line; the
-    batches before it stay."""
+    """Remember the JSON lines of an open stream; see `records.py`, for `trust` see `import_path`. Raises
+    InvalidInputError naming the bad line; the batches before it stay."""
     here = await anyio.to_thread.run_sync(Path.cwd)
-    return await _Import(llm, here, namespace or llm.settings.namespace, on_progress or _unseen).records(stream)
+    run = _Import(llm, here, namespace or llm.settings.namespace, trust, on_progress or _unseen)
+    return await run.records(stream)
 
 
 def _existing(path: Path) -> Path:
@@ -149,12 +154,15 @@ def _unseen(_progress: Progress) -> None:
 class _Import:
     """One run over one folder or file: the counts, the waiting additions, and the store they go to."""
 
-    def __init__(self, llm: RuvLLM, target: Path, namespace: str, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, llm: RuvLLM, target: Path, namespace: str, trust: Trust, on_progress: Callable[[Progress], None]
+    ) -> None:
         self._llm = llm
         self._target = target
         self._root = _base(target if target.is_dir() else target.parent)
         self._collection = _collection(self._root)
         self._namespace = namespace
+        self._trust = checks.trust(trust)
         self._on_progress = on_progress
         self._progress = Progress()
         self._skipped = Skipped()
@@ -250,11 +258,16 @@ class _Import:
                 metadata["title"] = passage.title
             head = f"{file.name} › {passage.title}" if passage.title else file.name
             content, secrets = redact(f"{head}\n{passage.text}")
-            kind = "document" if is_prose else "code"
-            yield (
-                NewMemory(content, metadata, namespace=self._namespace, kind=kind, source=file.name, client="import"),
-                secrets,
+            item = NewMemory(
+                content,
+                metadata,
+                namespace=self._namespace,
+                kind="document" if is_prose else "code",
+                source=file.name,
+                client="import",
+                trust=TRUST_LEVELS[self._trust],
             )
+            yield item, secrets
 
     async def records(self, stream: BinaryIO) -> ImportReport:
         """Remember the records of an open stream."""
@@ -265,7 +278,8 @@ class _Import:
     async def _records(self, stream: BinaryIO, name: str) -> None:
         for item, size in read_records(stream, name, self._namespace):
             self._progress.bytes_done += size
-            self._pending.additions.append(item)
+            trust = TRUST_LEVELS[min(self._trust, checks.trust(item.trust))]
+            self._pending.additions.append(replace(item, trust=trust))
             if len(self._pending.additions) >= BATCH:
                 await self._flush()
         self._progress.files += 1

@@ -1,8 +1,9 @@
 """JSON lines to memories: what `ruvllm memory export` writes, and any other file whose lines hold some text.
 
 A line is an object with `content` (or `text`), optionally `title`, `metadata`, `namespace`, `kind`, `importance`,
-`ttl`, `source`, `trust`; every other field goes into the metadata. Records keep the metadata they bring: they are
-memories of their own, exact duplicates merge when the file is read again, and nothing is replaced.
+`ttl`, `source`, `trust`, `created_at` (seconds since the epoch); every other field goes into the metadata. Records keep
+the metadata they bring: they are memories of their own, exact duplicates merge when the file is read again, and nothing
+is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ruvllm_mcp.types import MemoryRecord, NewMemory
 MAX_LINE_BYTES = 4_000_000
 _FIELDS = ("namespace", "kind", "importance", "ttl", "source", "trust")
 # Written by an export for people to read; the importing store gives its own.
-_IGNORED = ("id", "created_at", "updated_at")
+_IGNORED = ("id", "updated_at")
 
 
 def read_records(stream: BinaryIO, name: str, namespace: str) -> Iterator[tuple[NewMemory, int]]:
@@ -52,6 +53,8 @@ def record_of(line: bytes, name: str, number: int, namespace: str) -> NewMemory:
     if isinstance(title, str) and title.strip() and "metadata" not in item:
         content = f"{title.strip()}\n{content}"
     fields: dict[str, Any] = {key: given.pop(key) for key in _FIELDS if given.get(key) is not None}
+    if type(given.get("created_at")) in (int, float):  # a date in another form is metadata
+        fields["created_at"] = given.pop("created_at")
     rest = {key: value for key, value in given.items() if key not in (*_IGNORED, *_FIELDS)}
     fields = {"namespace": namespace, "source": name, **fields}
     return NewMemory(content=content, metadata={**rest, **metadata}, **fields)

@@ -60,6 +60,8 @@ def test_trust_is_set_shown_and_filtered_by(shell: Shell) -> None:
     shell("memory", "import", "-", "-n", "copy", stdin=shell("memory", "export").out.replace('"shop"', '"copy"'))
     copied = shell("memory", "list", "-n", "copy", "--json").json["items"]
     assert {item["content"]: item["trust"] for item in copied}["From a page."] == "untrusted"
+    shell("memory", "import", "-", "--trust", "agent", stdin='{"content": "Heard."}')
+    assert shell("memory", "list", "--json").json["items"][-1]["trust"] == "agent"
 
 
 def test_embedding_anew_after_a_change_of_embedder(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from ruvllm_mcp import RuvLLM, Settings
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.ingest import ImportReport, import_path
 from ruvllm_mcp.ingest.importer import BATCH, Progress
-from ruvllm_mcp.types import MemoryRecord
+from ruvllm_mcp.ingest.records import written_record
+from ruvllm_mcp.types import TRUST_LEVELS, MemoryRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -181,6 +183,42 @@ async def test_json_lines_are_memories_of_their_own(settings: Settings, tmp_path
             ("Three.", {"priority": 3}, "shop"),
         ]
         assert (items[0].kind, items[0].importance, items[1].source) == ("decision", 0.9, "records.jsonl")
+
+
+async def test_an_export_keeps_when_a_memory_was_first_known(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text(
+        '{"content": "Old.", "created_at": 1500000000.5}\n{"content": "Dated.", "created_at": "2024-05-01"}'
+    )
+    async with RuvLLM(settings) as llm:
+        before = time.time()
+        await import_path(llm, file)
+        old, dated = (await llm.list_memories(namespace="*")).items
+        assert (old.created_at, dict(old.metadata)) == (1500000000.5, {})
+        assert dated.created_at >= before - 1
+        assert dict(dated.metadata) == {"created_at": "2024-05-01"}
+        file.write_text(json.dumps(written_record(old, before)) + '\n{"content": "x", "created_at": 1e14}')
+        with pytest.raises(InvalidInputError, match="created_at"):
+            await import_path(llm, file)
+        file.write_text(json.dumps({**written_record(old, before), "namespace": "copy"}))
+        await import_path(llm, file)
+        (copy,) = (await llm.list_memories(namespace="copy")).items
+        assert copy.created_at == old.created_at
+
+
+async def test_what_is_imported_is_trusted_as_far_as_is_said(settings: Settings, project: Path) -> None:
+    (project / "records.jsonl").write_text(
+        "\n".join(json.dumps({"content": f"From {trust}.", "trust": trust}) for trust in TRUST_LEVELS)
+    )
+    async with RuvLLM(settings) as llm:
+        await import_path(llm, project, trust="agent")
+        items = (await llm.list_memories(namespace="*")).items
+        assert {item.trust for item in items if item.client == "import"} == {"agent"}
+        assert {item.content: item.trust for item in items if item.content.startswith("From ")} == {
+            "From untrusted.": "untrusted",
+            "From agent.": "agent",
+            "From trusted.": "agent",
+        }
 
 
 @pytest.mark.parametrize(
