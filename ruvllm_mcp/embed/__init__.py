@@ -6,10 +6,12 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ruvllm_mcp.errors import SettingsError
+from ruvllm_mcp.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     from ruvllm_mcp.embed.base import Embedder
+
+REINSTALL = "It came with the package, whose installation is damaged: pip install --force-reinstall ruvllm-mcp."
 
 _making = Lock()
 
@@ -20,7 +22,10 @@ def load(name: str = "minilm", threads: int | None = None) -> Embedder:
     Raises SettingsError for another name, ModelError when the weights are missing or damaged.
     """
     with _making:
-        return _make(name, threads)
+        try:
+            return _make(name, threads)
+        except ModelError as error:
+            raise ModelError(error.message, REINSTALL) from None
 
 
 @lru_cache

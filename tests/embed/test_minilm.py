@@ -16,7 +16,7 @@ import pytest
 
 from ruvllm_mcp import embed
 from ruvllm_mcp.embed.base import Embedder
-from ruvllm_mcp.embed.minilm import OVERLAP, WINDOW, MiniLM
+from ruvllm_mcp.embed.minilm import OVERLAP, WEIGHTS, WINDOW, MiniLM
 from ruvllm_mcp.embed.windows import windows_of
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.gguf import GgufFile
@@ -104,3 +104,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         MiniLM(path)
     with pytest.raises(ModelError):
         MiniLM(tmp_path / "missing.gguf")
+
+
+def test_weights_that_are_gone_or_cut_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "cut.gguf"
+    damaged.write_bytes(WEIGHTS.read_bytes()[:1_000_000])
+    for path in (damaged, tmp_path / "missing.gguf"):
+        monkeypatch.setattr("ruvllm_mcp.embed.minilm.GgufFile", lambda _shipped, path=path: GgufFile(path))
+        with pytest.raises(ModelError, match=r"(cut|missing)\.gguf .*pip install --force-reinstall"):
+            embed.load("minilm", threads=3)
