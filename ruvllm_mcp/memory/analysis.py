@@ -1,4 +1,4 @@
-"""Text to index terms: words, identifiers split into their parts, endings taken off.
+"""Text to index terms: words, identifiers split into their parts, endings taken off, each under a number.
 
 `parseHTTPHeader` gives the terms of "parse http header" and the whole identifier besides, so that both the prose and
 the exact name find it. `VERSION` is stored beside what was derived; a store analysed by another version is analysed
@@ -8,8 +8,8 @@ again.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -22,7 +22,10 @@ _STOP = frozenset(_COMMON_WORDS.split())
 # what is asked for.
 _QUESTION_WORDS = "what when where which who whom whose how why did do does i you he she they we"
 _ASKING = frozenset(_QUESTION_WORDS.split())
+_VOWELS = frozenset("aeiouy")
 _LEAD = 16
+_SHORT = 64
+_KNOWN_AT_MOST = 40_000  # some 10 MB
 _LABEL_LENGTH = 64
 
 
@@ -32,33 +35,52 @@ def indexed_text(content: str, metadata: Mapping[str, Any]) -> str:
     return f"{title}\n{content}" if isinstance(title, str) and title.strip() and title not in content else content
 
 
-def memory_terms(content: str, metadata: Mapping[str, Any]) -> list[str]:
+def memory_terms(content: str, metadata: Mapping[str, Any]) -> list[int]:
     """The index terms of a memory: its text, the short strings of its metadata (who said it, when, in which file), and
     its first 16 terms once more, because a title, a signature or an opening says best what the rest is about."""
     labels = [value for value in metadata.values() if isinstance(value, str) and len(value) <= _LABEL_LENGTH]
-    found = terms(indexed_text(content, metadata)) + [term for label in labels for term in terms(label)]
+    found = list(chain.from_iterable(map(terms, [indexed_text(content, metadata), *labels])))
     return found + found[:_LEAD]
 
 
-def question_terms(text: str) -> list[str]:
+def question_terms(text: str) -> list[int]:
     """The index terms of a question, without the words that only make it one, unless there are no others."""
-    words = _WORD.findall(text)
-    telling = [term for word in words if word.lower() not in _ASKING for term in _terms_of(word)]
+    telling = [term for word in _WORD.findall(text) if word.lower() not in _ASKING for term in _terms_of(word)]
     return telling or terms(text)
 
 
-def terms(text: str) -> list[str]:
+def terms(text: str) -> list[int]:
     """The index terms of `text`, in order, repeated as often as they occur; may be empty."""
-    return list(chain.from_iterable(map(_terms_of, _WORD.findall(text))))
+    return list(chain.from_iterable(map(_KNOWN.__getitem__, text.split())))  # no word has a space in it
 
 
-@lru_cache(maxsize=20_000)  # some 15 MB at most
-def _terms_of(word: str) -> tuple[str, ...]:
+def term_id(term: str) -> int:
+    """The term's 32-bit name in the index (CRC-32): the same everywhere, without a dictionary to keep."""
+    return zlib.crc32(term.encode())
+
+
+class _Known(dict[str, tuple[int, ...]]):
+    """The terms of what stands between two spaces, remembered where it is short. Emptied when full: keeping an order by
+    last use would cost more than it spares."""
+
+    def __missing__(self, piece: str) -> tuple[int, ...]:
+        found = tuple(chain.from_iterable(map(_terms_of, _WORD.findall(piece))))
+        if len(piece) <= _SHORT:
+            if len(self) >= _KNOWN_AT_MOST:
+                self.clear()
+            self[piece] = found
+        return found
+
+
+_KNOWN = _Known()
+
+
+def _terms_of(word: str) -> list[int]:
     parts = [part.lower() for part in _PART.findall(word)]
     out = [_stem(part) for part in parts if part not in _STOP]
     if len(parts) > 1:
         out.append("".join(parts)[:64])
-    return tuple(out)
+    return list(map(term_id, out))
 
 
 def _stem(word: str) -> str:
@@ -68,8 +90,7 @@ def _stem(word: str) -> str:
     elif len(word) > 3 and word.endswith("s") and word[-2] not in "us":
         word = word[:-1]
     for ending in ("ing", "ed"):
-        stem = word[: -len(ending)]
-        if len(stem) > 2 and word.endswith(ending) and any(char in "aeiouy" for char in stem):
+        if word.endswith(ending) and len(stem := word[: -len(ending)]) > 2 and not _VOWELS.isdisjoint(stem):
             word = stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "lsz" else stem
             break
     return word[:-1] if len(word) > 4 and word.endswith("e") else word

@@ -9,12 +9,10 @@ words there grows with every memory that holds one of them.
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,21 +30,13 @@ LIVE = 512
 _PART = np.dtype([("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint64)])
 
 
-@lru_cache(maxsize=40_000)  # some 6 MB at most
-def term_id(term: str) -> int:
-    """The term's 32-bit name in the index (CRC-32): the same everywhere, without a dictionary to keep."""
-    return zlib.crc32(term.encode())
-
-
-def pack(terms: Iterable[str]) -> bytes:
+def pack(terms: Iterable[int]) -> bytes:
     """The distinct terms of one memory as stored: their ids (uint32), then how often each occurs (uint16)."""
-    distinct = Counter(terms)
-    counts = dict(zip(map(term_id, distinct), distinct.values(), strict=True))
-    if len(counts) < len(distinct):  # two of them share an id
-        counts = Counter(map(term_id, distinct.elements()))
-    if counts and max(counts.values()) > 65_535:
-        counts = {term: min(count, 65_535) for term, count in counts.items()}
-    return array("I", counts.keys()).tobytes() + array("H", counts.values()).tobytes()
+    counts = Counter(terms)
+    often: Iterable[int] = counts.values()
+    if max(often, default=0) > 65_535:
+        often = [min(count, 65_535) for count in often]
+    return array("I", counts).tobytes() + array("H", often).tobytes()
 
 
 def unpack(packed: bytes) -> tuple[TermArray, CountArray]:

@@ -27,7 +27,7 @@ from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
 from ruvllm_mcp.memory.late import TokenSigns, rarity
-from ruvllm_mcp.memory.lexical import TermArray, pack, term_id
+from ruvllm_mcp.memory.lexical import TermArray, pack
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
@@ -384,7 +384,7 @@ class Memory:
 
 
 def _distinct_terms(text: str) -> TermArray:
-    return np.array(sorted({term_id(term) for term in analysis.question_terms(text)}), np.uint32)
+    return np.array(sorted(set(analysis.question_terms(text))), np.uint32)
 
 
 def _write_cursor(after: int) -> str:

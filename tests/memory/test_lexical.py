@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ruvllm_mcp.memory import lexical
+from ruvllm_mcp.memory.analysis import term_id
 from ruvllm_mcp.memory.lexical import Postings
 
 WORDS = [f"word{n}" for n in range(200)]
@@ -26,12 +27,12 @@ def built(documents: list[list[str]], step: int) -> tuple[Postings, np.ndarray]:
     postings = Postings()
     for start in range(0, len(documents), step):
         part = documents[start : start + step]
-        postings.add(range(start, start + len(part)), [lexical.pack(words) for words in part])
+        postings.add(range(start, start + len(part)), [lexical.pack(map(term_id, words)) for words in part])
     return postings, np.array([len(words) for words in documents], np.float32)
 
 
 def ask(postings: Postings, lengths: np.ndarray, query: list[str], keep: np.ndarray) -> lexical.Asked:
-    terms = np.array(sorted({lexical.term_id(word) for word in query}), np.uint32)
+    terms = np.array(sorted({term_id(word) for word in query}), np.uint32)
     kept = int(keep.sum())
     return postings.ask(terms, lengths, keep, kept, float(lengths[keep > 0].mean()) if kept else 0.0)
 
@@ -109,9 +110,7 @@ def test_merging_renames_and_drops_rows() -> None:
     renamed[kept] = np.arange(len(kept), dtype=np.int32)
     merged = lexical.merge(postings.settled(), renamed)
     expected = Counter(
-        (lexical.term_id(word), new, count)
-        for new, row in enumerate(kept)
-        for word, count in Counter(documents[row]).items()
+        (term_id(word), new, count) for new, row in enumerate(kept) for word, count in Counter(documents[row]).items()
     )
     found = Counter(
         (int(term), int(row), int(count))
@@ -136,12 +135,12 @@ def test_a_damaged_segment_reads_nothing_out_of_bounds() -> None:
 
 
 def test_terms_of_one_id_are_counted_together() -> None:
-    assert lexical.term_id("plumless") == lexical.term_id("buckeroo"), "CRC-32 takes these two for one"
-    packed = lexical.pack(["plumless", "other", "buckeroo", "plumless"])
+    assert term_id("plumless") == term_id("buckeroo"), "CRC-32 takes these two for one"
+    packed = lexical.pack(map(term_id, ["plumless", "other", "buckeroo", "plumless"]))
     ids, counts = lexical.unpack(packed)
     assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {
-        lexical.term_id("plumless"): 3,
-        lexical.term_id("other"): 1,
+        term_id("plumless"): 3,
+        term_id("other"): 1,
     }
     assert lexical.length(packed) == 4
     assert lexical.length(b"") == 0
