@@ -1,5 +1,7 @@
 """kill -9 at random moments on one store, again and again: what was acknowledged, and what must then be true.
 
+The store is a file in a folder, or a database that each process opens from that folder.
+
 A round forks writers that add, update and delete, each telling through a pipe what it begins and what was
 acknowledged, and a keeper that embeds with another embedder and makes backups; small thresholds make all of them build
 indexes. All are killed at a random moment. Then a fresh process opens the store and compares: every acknowledged
@@ -16,11 +18,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ruvllm_mcp.memory import doctor, live
+import psycopg
+
+from ruvllm_mcp.memory import doctor, live, postgres_doctor
 from ruvllm_mcp.memory.backup import backup
 from ruvllm_mcp.memory.memory import Memory
+from ruvllm_mcp.memory.postgres_connection import address_of
 from ruvllm_mcp.types import NewMemory
 from tests.memory.conftest import WordEmbedder
 
@@ -29,15 +34,33 @@ SMALL = 150
 Say = Callable[..., None]
 
 
-def opened(folder: Path, fingerprint: str = "words-1") -> Memory:
-    live.WORTH_A_GRAPH = live.SAVE_AT = SMALL
-    embedder = WordEmbedder(fingerprint)
-    return Memory(folder, lambda: embedder, namespace="here")
+class Place(NamedTuple):
+    """Where a store is: a folder, and the address of the database that keeps it if it is no file there."""
+
+    folder: Path
+    store: str = ""
+
+    def opened(self, fingerprint: str = "words-1") -> Memory:
+        live.WORTH_A_GRAPH = live.SAVE_AT = SMALL
+        embedder = WordEmbedder(fingerprint)
+        return Memory(self.folder, lambda: embedder, namespace="here", store=self.store)
+
+    def settled(self) -> None:
+        """Waits until the database is done with what the dead had asked of it."""
+        busy = """SELECT 1 FROM pg_stat_activity
+            WHERE (state = 'active' OR state LIKE 'idle in transaction%') AND pid <> pg_backend_pid()"""
+        with psycopg.connect(address_of(self.store).conninfo, autocommit=True) as connection:
+            while connection.execute(busy).fetchone():
+                time.sleep(0.01)
+
+    def symptoms(self) -> list[str]:
+        found = postgres_doctor.examine(address_of(self.store)) if self.store else doctor.examine(self.folder)
+        return [f"{item.name}: {item.detail}" for item in found]
 
 
-def write(folder: Path, name: str, seed: int, say: Say) -> None:
+def write(place: Place, name: str, seed: int, say: Say) -> None:
     """Changes memories until killed. `begin` precedes each change, `done` follows what was acknowledged."""
-    chosen, memory = random.Random(seed), opened(folder)
+    chosen, memory = random.Random(seed), place.opened()
     own: list[int] = []
     for step in range(10**6):
         what = chosen.random()
@@ -62,15 +85,15 @@ def write(folder: Path, name: str, seed: int, say: Say) -> None:
             memory.search("wrote number")
 
 
-def keep(folder: Path, name: str, seed: int, say: Say) -> None:  # noqa: ARG001 - started like the writers
+def keep(place: Place, name: str, seed: int, say: Say) -> None:  # noqa: ARG001 - started like the writers
     """Background work until killed: another embedder's vectors, and backups."""
-    memory = opened(folder, "words-2")
+    memory = place.opened("words-2")
     for number in range(10**6):
         memory.search("wrote number")
         if number % 5 == 4:
-            target = folder / f"copy-{name}.db"
+            target = place.folder / f"copy-{name}.db"
             target.unlink(missing_ok=True)
-            backup(folder, target)
+            backup(place.folder, target, place.store)
 
 
 def told(start: bytes, reader: int) -> Iterator[list[Any]]:
@@ -90,11 +113,11 @@ def first_words(reader: int) -> bytes:
 
 
 class Store:
-    """What must be in the store in `folder`: content by id, as acknowledged. `changes` counts acknowledgements,
-    `halves` the rounds whose kill left an unfinished index or backup."""
+    """What must be in the store: content by id, as acknowledged. `changes` counts acknowledgements, `halves` the
+    rounds whose kill left an unfinished index or backup."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.acknowledged = folder, dict[int, str]()
+    def __init__(self, place: Place, seed: int) -> None:
+        self.place, self.acknowledged = place, dict[int, str]()
         self.changes = self.halves = 0
         self._chosen = random.Random(seed)
         self._seed = seed
@@ -118,7 +141,7 @@ class Store:
                 if word == "done":
                     self.changes += 1
                     self._take(number, text)
-        self.halves += any(self.folder.glob("*.partial*"))
+        self.halves += any(self.place.folder.glob("*.partial*"))
         self._check(begun)
 
     def _take(self, number: int, text: str | None) -> None:
@@ -127,14 +150,14 @@ class Store:
         else:
             self.acknowledged[number] = text
 
-    def _started(self, job: Callable[[Path, str, int, Say], None], name: str) -> tuple[Any, int]:
+    def _started(self, job: Callable[[Place, str, int, Say], None], name: str) -> tuple[Any, int]:
         reader, writer = os.pipe()
 
         def run() -> None:
             def say(*words: Any) -> None:
                 os.write(writer, json.dumps(words).encode() + b"\n")
 
-            job(self.folder, f"{name}{self._seed}", self._seed, say)
+            job(self.place, f"{name}{self._seed}", self._seed, say)
 
         process = FORK.Process(target=run, daemon=True)
         process.start()
@@ -143,7 +166,7 @@ class Store:
 
     def _check(self, begun: list[tuple[int | None, list[str | None]]]) -> None:
         reader, writer = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=lambda: writer.send(_seen(self.folder)), daemon=True)
+        process = FORK.Process(target=lambda: writer.send(_seen(self.place)), daemon=True)
         process.start()
         writer.close()
         stored, by_words, by_meaning, symptoms = reader.recv()
@@ -162,10 +185,11 @@ class Store:
         self.acknowledged = stored
 
 
-def _seen(folder: Path) -> tuple[dict[int, str], set[int], set[int], list[str]]:
-    memory = opened(folder)
+def _seen(place: Place) -> tuple[dict[int, str], set[int], set[int], list[str]]:
+    if place.store:
+        place.settled()
+    memory = place.opened()
     stored = {record.id: record.content for record in memory.records()}
     found = [{hit.id for hit in memory.search("wrote number", 10**6, mode=mode).hits} for mode in ("lexical", "vector")]
     memory.close()
-    symptoms = [f"{item.name}: {item.detail}" for item in doctor.examine(folder)]
-    return stored, found[0], found[1], symptoms
+    return stored, found[0], found[1], place.symptoms()

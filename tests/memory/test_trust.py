@@ -77,16 +77,16 @@ def test_others_see_adds_updates_and_deletes_at_their_next_search(tmp_path: Path
     theirs.close()
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, either_store: Address) -> None:
     script = """
 import sys
 from tests.memory.crashing import *
-store = Store(Path(sys.argv[1]), seed=3)
+store = Store(Place(Path(sys.argv[1]), sys.argv[2]), seed=3)
 for _ in range(5):
     store.round()
 print(store.changes)
 """
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", script, str(tmp_path), either_store(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 0
