@@ -3,7 +3,7 @@
     python benchmarks/learning_speed.py
 
 The last column is what the original documents for itself on its own machine: an orientation, not a comparison. At the
-end: what one feedback takes until the next search in this process follows it, and how much of that is its commit.
+end: what one feedback takes until searches in this process follow it, and until it returns, committed.
 """
 
 from __future__ import annotations
@@ -60,17 +60,15 @@ def peers() -> tuple[Any, Any]:
 
 def feedbacks(count: int = 200) -> None:
     """Each after a search of its own, as people give it; the first quarter is not counted."""
-    taken, committing = [], []
+    acting, returning = [], []
     with tempfile.TemporaryDirectory() as home:
         parts = Parts(Settings(home=Path(home), namespace="benchmark", auto_consolidate_interval=0))
         parts.memory.add([NewMemory(text) for text in notes(count, 12, seed=0)])
-        write = parts.sona._log.add
+        write = parts.sona._log.add  # what follows when the engine's lock is free again
 
         def timed(*given: Any) -> int:
-            began = time.perf_counter()
-            number = write(*given)
-            committing.append(time.perf_counter() - began)
-            return number
+            acting.append(time.perf_counter() - began)
+            return write(*given)
 
         parts.sona._log.add = timed  # type: ignore[method-assign]
         for question in notes(count, 8, seed=1):
@@ -78,10 +76,10 @@ def feedbacks(count: int = 200) -> None:
             said = Feedback(relevant=(found.hits[1].id,), irrelevant=(found.hits[0].id,), client="user")
             began = time.perf_counter()
             parts.feedback(found.request_id, said, "trusted")
-            taken.append(time.perf_counter() - began)
+            returning.append(time.perf_counter() - began)
         parts.close()
-    whole, commit = (np.array(times[count // 4 :]) * 1e6 for times in (taken, committing))
-    for name, values in (("feedback until it acts", whole), ("its commit", commit), ("the rest", whole - commit)):
+    for name, times in (("feedback until searches follow it", acting), ("feedback until it returns", returning)):
+        values = np.array(times[count // 4 :]) * 1e6
         print(f"{name:44s} {np.median(values):>9,.0f} µs p50 {np.quantile(values, 0.99):>9,.0f} µs p99")
 
 

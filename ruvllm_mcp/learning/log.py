@@ -67,12 +67,10 @@ class TrajectoryLog:
             )
         return from_row(row)
 
-    def add(self, said: Said, feedback: Feedback, at: float) -> int:
-        """Write one feedback and return the number it got (that in `said` is not looked at). Raises StoreBusyError when
-        another process writes for too long."""
-        row = to_columns(said, feedback, at)
-        with self._journal.use() as rows:
-            return int(rows.execute(INSERT, row).fetchall()[0][0])
+    def add(self, rows: Rows, said: Said, feedback: Feedback, at: float) -> int:
+        """Write one feedback in the journal's transaction `rows` and return the number it got (that in `said` is not
+        looked at)."""
+        return int(rows.execute(INSERT, to_columns(said, feedback, at)).fetchall()[0][0])
 
     def since(self, seq: int) -> list[Said]:
         """Feedback numbered above `seq`, in order. A damaged row is passed over, and the log says so: what one feedback

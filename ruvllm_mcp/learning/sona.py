@@ -3,6 +3,9 @@
 Implements memory's `Teacher`. One engine per process and embedder; several processes on one store learn from each
 other, because each takes in the log's feedback in its commit order, and the version in force, before it answers. The
 instant loop acts in `feedback`, the background loop in `learn`, the deep one in `consolidate`.
+
+Searches of the process that is told follow a feedback while it is still being committed: its transaction keeps every
+other one out, so its place in the order is known before. Should the commit fail, all is read from the store again.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -64,9 +68,11 @@ class SonaEngine:
         self._fingerprint, self._dim = fingerprint, dim
         self._existing, self._vectors, self._micro_lora = existing, vectors, micro_lora
         self._associations = Associations(dim)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # taken before the journal's
+        self._telling = threading.Lock()  # one feedback after the other; taken before both
         self._seen = 0
         self._marker = -1
+        self._is_ahead = False  # of the store, by the feedback that is being committed
         self._active = 0
         self._trial: Trial | None = None
         self._states: dict[int, tuple[Learned, InstantLoop]] = {}
@@ -134,35 +140,23 @@ class SonaEngine:
         return trajectory
 
     def feedback(self, request_id: str, feedback: Feedback) -> FeedbackReceipt:
-        """Learn from what was said of a request: at once here, at their next search in other processes.
+        """Learn from what was said of a request: at once here, at their next search in other processes. Committed when
+        it returns, unlearned again when it raises.
 
-        Raises NotFoundError for an unknown request, or for ids that were neither shown nor are stored memories.
+        Raises NotFoundError for an unknown request, or for ids that were neither shown nor are stored memories, and
+        StoreBusyError when another process writes for too long.
         """
         trajectory = self.checked(request_id, feedback)
         cast = votes(feedback, trajectory.shown)
-        with self._lock:
-            self._catch_up()
-            vector = trajectory.vector
-            agreed = agreement_of(trajectory, cast)
-            same, lesson = self._associations.foreseen(
-                vector, cast, trajectory.shown, agreed, feedback.client, trajectory.tokens
-            )
-            said = Said(
-                self._seen + 1,
-                request_id,
-                feedback.client,
-                trajectory.fingerprint,
-                vector,
-                trajectory.tokens,
-                same,
-                cast,
-                lesson,
-                self._step(trajectory, cast, feedback.client),
-            )
-            if self._log.add(said, feedback, time.time()) == said.seq:
-                self._take_in(said)
-            else:
-                self._catch_up(anyway=True)
+        with self._telling:
+            try:
+                self._tell(trajectory, cast, feedback)
+            except BaseException:
+                if self._is_ahead:
+                    self._forget()
+                raise
+            finally:
+                self._is_ahead = False
         strengthened = sum(vote > 0 for vote in cast.values())
         return FeedbackReceipt(request_id, strengthened, len(cast) - strengthened)
 
@@ -269,7 +263,43 @@ class SonaEngine:
         """Write what is pending and let go of the store."""
         self._log.close()
 
+    def _tell(self, trajectory: Trajectory, cast: Mapping[int, float], feedback: Feedback) -> None:
+        with ExitStack() as transaction:
+            with self._lock:
+                rows = transaction.enter_context(self._journal.write())
+                self._catch_up()
+                said = self._worked_out(trajectory, cast, feedback.client)
+                self._is_ahead = True
+                self._take_in(said)
+            is_next = self._log.add(rows, said, feedback, time.time()) == said.seq
+        if not is_next:  # the last ones are gone from the store
+            self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew: what the store holds is taken in at the next search."""
+        with self._lock:
+            self._associations, self._states = Associations(self._dim), {}
+            self._seen, self._marker, self._is_ahead = 0, -1, False
+
     # Keeping up; the lock is held
+
+    def _worked_out(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> Said:
+        """What the next feedback says."""
+        same, lesson = self._associations.foreseen(
+            trajectory.vector, cast, trajectory.shown, agreement_of(trajectory, cast), client, trajectory.tokens
+        )
+        return Said(
+            self._seen + 1,
+            trajectory.request_id,
+            client,
+            trajectory.fingerprint,
+            trajectory.vector,
+            trajectory.tokens,
+            same,
+            cast,
+            lesson,
+            self._step(trajectory, cast, client),
+        )
 
     def _noticed(self, report: LearnReport) -> LearnReport:
         """The report, once the version it speaks of is seen here too: the marker tells of other connections alone."""
@@ -322,6 +352,8 @@ class SonaEngine:
         return None if row is None else step_of(row, weights, learned.moved(row.query) + instant.move(row.query))
 
     def _catch_up(self, *, anyway: bool = False) -> None:
+        if self._is_ahead and not anyway:
+            return  # nobody else can have written
         marker = self._journal.marker()
         if marker == self._marker and not anyway:
             return

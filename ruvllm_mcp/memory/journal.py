@@ -40,7 +40,8 @@ class Journal(Protocol):
     """One store's learning tables. Thread-safe. Raises the StoreError family."""
 
     def use(self) -> AbstractContextManager[Rows]:
-        """For statements that each are a transaction of their own; waits for other writers."""
+        """For statements that each are a transaction of their own; waits for other writers. May be asked for within a
+        `write` of the same thread, and what it reads then may or may not hold that one's changes."""
         ...
 
     def at_once(self) -> AbstractContextManager[Rows]:
@@ -48,7 +49,8 @@ class Journal(Protocol):
         ...
 
     def write(self) -> AbstractContextManager[Rows]:
-        """A transaction that commits at the end, or leaves no trace when anything inside raises."""
+        """A transaction that commits at the end, or leaves no trace when anything inside raises. From its beginning to
+        its end nobody else's `write` on this store gets anywhere."""
         ...
 
     def marker(self) -> int:
@@ -74,28 +76,30 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         with translated(path):
-            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            )
             for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "temp_store = MEMORY"):
                 self._connection.execute(f"PRAGMA {pragma}").fetchall()
 
     @contextmanager
-    def at_once(self) -> Iterator[sqlite3.Connection]:
+    def use(self) -> Iterator[sqlite3.Connection]:
         with translated(self._path), self._lock:
             if self._closed:
                 raise StoreError(f"{self._path} was closed.", "Open it again.")
             yield self._connection
 
     @contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        with self.at_once() as connection:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
+    def at_once(self) -> Iterator[sqlite3.Connection]:
+        with self.use() as connection:
+            connection.execute("PRAGMA busy_timeout = 0").fetchall()
             try:
                 yield connection
             finally:
-                connection.execute("PRAGMA busy_timeout = 0").fetchall()
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -109,10 +113,10 @@ class SqliteJournal:
                     connection.execute("ROLLBACK")
 
     def marker(self) -> int:
-        with self.at_once() as connection:
+        with self.use() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
-        with self.at_once() as connection:
+        with self.use() as connection:
             self._closed = True
             connection.close()

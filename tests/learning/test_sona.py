@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ruvllm_mcp.errors import NotFoundError, StoreError
+from ruvllm_mcp.errors import NotFoundError, StorageFullError, StoreError
 from ruvllm_mcp.learning import log
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
@@ -86,6 +88,51 @@ def test_what_was_learned_outlives_the_process(sona: SonaEngine, place: Place) -
         sona.feedback(asked.request_id, Feedback(relevant=(index,)))
     later = opened(place)
     assert later.taught(unit(1), None) == sona.taught(unit(1), None) != {}
+    later.close()
+
+
+def test_searches_follow_a_feedback_while_it_is_being_committed(
+    sona: SonaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = trajectory(unit(1), (5,))
+    sona.record(asked)
+    meanwhile: list[float] = []
+    write = log.TrajectoryLog.add
+
+    def watched(*given: Any) -> int:
+        search = threading.Thread(target=lambda: meanwhile.append(sona.taught(unit(1), None)[5]))
+        search.start()
+        search.join(10)
+        return write(*given)
+
+    monkeypatch.setattr(log.TrajectoryLog, "add", watched)
+    sona.feedback(asked.request_id, Feedback(relevant=(5,)))
+    assert meanwhile == [sona.taught(unit(1), None)[5]]
+
+
+def test_a_feedback_that_cannot_be_committed_is_unlearned(
+    sona: SonaEngine, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [trajectory(at_cosine(0.9 - index / 20), (index, index + 1), at=float(index)) for index in range(2, 12)]
+    for index, one in enumerate(asked, 2):
+        sona.record(one)
+        sona.feedback(one.request_id, Feedback(relevant=(index,)))
+    before = sona.taught(unit(1), None)
+    write = log.TrajectoryLog.add
+
+    def failing(*given: Any) -> int:
+        write(*given)
+        raise StorageFullError("No room.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log.TrajectoryLog, "add", failing)
+        with pytest.raises(StorageFullError):
+            sona.feedback(asked[0].request_id, Feedback(relevant=(3, 99)))
+    assert sona.taught(unit(1), None) == before
+    sona.feedback(asked[1].request_id, Feedback(irrelevant=(3,)))
+    later = opened(place)
+    assert later.taught(unit(1), None) == sona.taught(unit(1), None) != before
+    assert later.stats() == sona.stats()
     later.close()
 
 
