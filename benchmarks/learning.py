@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from ruvllm_mcp import embed
-from ruvllm_mcp.embed.base import Embedder, Encoded
+from ruvllm_mcp.benchmark.retrieval import Remembering
+from ruvllm_mcp.embed.base import Embedder
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
 from ruvllm_mcp.learning.trajectory import Candidates, FloatArray, Trajectory, new_request_id
@@ -52,27 +53,6 @@ class Question:
     text: str
     namespace: str
     right: dict[int, int]
-
-
-class Remembering:
-    """An embedder that keeps the questions' vectors: each is asked dozens of times."""
-
-    def __init__(self, inner: Embedder) -> None:
-        self._inner = inner
-        self._known: dict[str, Encoded] = {}
-        self.name, self.dim, self.has_tokens = inner.name, inner.dim, inner.has_tokens
-        self.fingerprint = inner.fingerprint
-
-    def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
-        if len(texts) > 1:
-            return self._inner.encode(texts, tokens=tokens)
-        (text,) = texts
-        if text not in self._known:
-            self._known[text] = self._inner.encode([text], tokens=self.has_tokens)
-        return self._known[text]
-
-    def count_tokens(self, text: str) -> int:
-        return self._inner.count_tokens(text)
 
 
 def build(folders: Sequence[Path], embedder: Embedder, home: Path) -> None:

@@ -1,10 +1,11 @@
 """How good search is with its one default, and what each part of it is worth.
 
-    python benchmarks/retrieval.py DIR... [--json FILE]
+    python benchmarks/retrieval.py DIR... [--json FILE] [--cache DIR]
 
 Each DIR is a BEIR-style folder (corpus.jsonl, queries.jsonl, qrels.tsv); folders alike up to `-conv` are one family.
 Every document goes once through the shipped embedder into the real memory. Prints nDCG@10 with Recall@5 and Recall@10
-by family for the three modes and for hybrid with one part of its score taken out.
+by family for the three modes and for hybrid with one part of its score taken out. The folder `--cache` keeps the
+embedded stores from run to run.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the embedded stores there")
     arguments = parser.parse_args()
-    table = retrieval.measure(arguments.folders, embed.load(), ablations(), lambda name: print(f"# {name}", flush=True))
+    table = retrieval.measure(
+        arguments.folders, embed.load(), ablations(), lambda name: print(f"# {name}", flush=True), arguments.cache
+    )
     print(printed(table))
     if arguments.json is not None:
         figures = {

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruvllm_mcp.benchmark.metrics import DEPTH, Quality, quality
-from ruvllm_mcp.embed.base import Embedder
+from ruvllm_mcp.embed.base import Embedder, Encoded
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -34,6 +34,27 @@ class Collection:
     documents: tuple[NewMemory, ...]
     questions: tuple[str, ...]
     judgements: tuple[Mapping[int, int], ...]
+
+
+class Remembering:
+    """An embedder that keeps the vectors of texts that come alone, as questions do: each is asked many times."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self._known: dict[str, Encoded] = {}
+        self.name, self.dim, self.has_tokens = inner.name, inner.dim, inner.has_tokens
+        self.fingerprint = inner.fingerprint
+
+    def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
+        if len(texts) > 1:
+            return self._inner.encode(texts, tokens=tokens)
+        (text,) = texts
+        if text not in self._known:
+            self._known[text] = self._inner.encode([text], tokens=self.has_tokens)
+        return self._known[text]
+
+    def count_tokens(self, text: str) -> int:
+        return self._inner.count_tokens(text)
 
 
 @dataclass(frozen=True)
@@ -85,10 +106,15 @@ def _memory(row: Mapping[str, Any]) -> NewMemory:
 
 
 @contextmanager
-def loaded(collection: Collection, embedder: Embedder) -> Iterator[Loaded]:
-    """The collection added to a memory of its own, which is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="ruvllm-benchmark-") as home:
-        memory = Memory(Path(home), lambda: embedder, namespace="benchmark")
+def loaded(collection: Collection, embedder: Embedder, cache: Path | None = None) -> Iterator[Loaded]:
+    """The collection added to a memory of its own, which is gone afterwards; or stays in `cache`, where adding it again
+    embeds nothing."""
+    with ExitStack() as stack:
+        if cache is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ruvllm-benchmark-")))
+        else:
+            home = cache / collection.name
+        memory = Memory(home, lambda: embedder, namespace="benchmark")
         try:
             ids = [int(number) for number in memory.add(collection.documents)]
             judgements = tuple({ids[at]: grade for at, grade in row.items()} for row in collection.judgements)
@@ -130,18 +156,21 @@ def measure(
     embedder: Embedder,
     ablations: Mapping[str, FusionWeights] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    cache: Path | None = None,
 ) -> Table:
     """The table for `folders`: the three modes, and hybrid with each of `ablations`' weights. `progress` is told each
-    folder's name before it is loaded. Raises InvalidInputError for a folder that is no judged collection."""
+    folder's name before it is loaded; `cache` as in `loaded`. Raises InvalidInputError for a folder that is no judged
+    collection."""
     if not folders:
         raise InvalidInputError("No folder was given.", "Name one or more judged collections.")
+    embedder = Remembering(embedder)
     collections = [read(Path(folder)) for folder in folders]
     variants: dict[str, tuple[SearchMode, FusionWeights]] = {mode: (mode, DEFAULT) for mode in MODES}
     variants |= {name: ("hybrid", fusion) for name, fusion in (ablations or {}).items()}
     found: dict[str, dict[str, tuple[list[list[int]], list[Mapping[int, int]]]]] = {name: {} for name in variants}
     for collection in collections:
         progress(collection.name)
-        with loaded(collection, embedder) as store:
+        with loaded(collection, embedder, cache) as store:
             for name, (mode, fusion) in variants.items():
                 ranked, judged = found[name].setdefault(family_of(collection.name), ([], []))
                 ranked += rankings(store, mode, fusion)

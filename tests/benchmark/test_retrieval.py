@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ruvllm_mcp.benchmark import retrieval
 from ruvllm_mcp.benchmark.metrics import quality
+from ruvllm_mcp.embed.base import Encoded
 from ruvllm_mcp.embed.hashing import Hashing
 from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.memory.weights import FusionWeights
@@ -71,3 +73,23 @@ def test_what_is_no_collection_is_refused_by_name(tmp_path: Path, damage: str) -
 def test_no_folder_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="folder"):
         retrieval.measure([], Hashing(64))
+
+
+class Counting(Hashing):
+    """Counts the texts it embeds."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+        self.texts = 0
+
+    def encode(self, texts: Sequence[str], *, tokens: bool = False) -> Encoded:
+        self.texts += len(texts)
+        return super().encode(texts, tokens=tokens)
+
+
+def test_a_kept_store_gives_the_same_figures_without_embedding_its_documents_again(tmp_path: Path) -> None:
+    folder, cache = written(tmp_path / "small"), tmp_path / "cache"
+    first = retrieval.measure([folder], Hashing(64), cache=cache)
+    again = Counting()
+    assert retrieval.measure([folder], again, cache=cache) == first
+    assert again.texts == len(QUESTIONS) + 1
