@@ -164,7 +164,8 @@ int rv_attention(const float *queries, const float *keys, const float *values, f
  * greatest sum of query[d] * sign[d] / sqrt(dims) over the document's tokens. Document i is counts[i] rows of `bits` from
  * row starts[i] on, one token of dims / 8 bytes a row, sign +1 where the bit (lowest first) is 1, else -1. An empty
  * document, or weights that sum to 0, score 0; a query that is not finite scores NaN. dims is a multiple of 8, at most
- * RV_SIGN_DIMS; `scratch` holds rv_maxsim_scratch(count, dims) numbers. Returns 0 if *cancel (may be NULL) ended it. */
+ * RV_SIGN_DIMS; `scratch` holds rv_maxsim_scratch(count, dims) numbers. Threads of the process's pool help unless another
+ * call has them. Returns 0 if *cancel (may be NULL) ended it. */
 int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size_t dims, const uint8_t *bits,
                    const int64_t *starts, const int64_t *counts, size_t docs, int32_t *scratch, float *scores,
                    const volatile int *cancel);

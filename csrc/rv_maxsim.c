@@ -3,13 +3,15 @@
  * exact and the same on every instruction set; the rounding moves a token's score by at most sqrt(dims) / 32638 of the
  * greatest number in it. */
 #include "rv.h"
+#include "rv_pool.h"
 
 #include <math.h>
 
-enum { GREATEST = 127 * 128 + 63 };
+enum { GREATEST = 127 * 128 + 63, MOST_THREADS = 8, AT_ONCE = 8, WORTH_SHARING = 4000000 };
 
-/* What the scratch space holds: for each query token its best match, the sum of its whole numbers and the size of the
- * greatest number they stand for; then the whole numbers, split as 128 * high + low, in rows of `stride` bytes. */
+/* What the scratch space holds: for each query token the sum of its whole numbers, the size of the greatest number they
+ * stand for and, for each thread, its best match; then the whole numbers, split as 128 * high + low, in rows of `stride`
+ * bytes. */
 typedef struct query {
     int32_t *best, *sums;
     float *sizes;
@@ -19,13 +21,16 @@ typedef struct query {
 
 static size_t padded(size_t dims) { return (dims + 63) / 64 * 64; }
 
-size_t rv_maxsim_scratch(size_t count, size_t dims) { return count * (3 + padded(dims) / 2); }
+/* Numbers that a thread's best matches take, so that no two threads write to one cache line. */
+static size_t room(size_t count) { return (count + 15) / 16 * 16 + 16; }
+
+size_t rv_maxsim_scratch(size_t count, size_t dims) { return count * (2 + padded(dims) / 2) + MOST_THREADS * room(count); }
 
 static query placed(int32_t *scratch, size_t count, size_t dims) {
-    return (query){.best = scratch,
-                   .sums = scratch + count,
-                   .sizes = (float *)(scratch + 2 * count),
-                   .rows = (int8_t *)(scratch + 3 * count),
+    return (query){.sums = scratch,
+                   .sizes = (float *)(scratch + count),
+                   .best = scratch + 2 * count,
+                   .rows = (int8_t *)(scratch + 2 * count + MOST_THREADS * room(count)),
                    .stride = padded(dims)};
 }
 
@@ -54,26 +59,67 @@ static void quantise(query *to, size_t q, const float *token, size_t dims) {
     to->sizes[q] = greatest;
 }
 
+/* One call, as its threads see it. */
+typedef struct search {
+    query query;
+    size_t count, dims, docs;
+    const float *weights;
+    double total;
+    const uint8_t *bits;
+    const int64_t *starts, *counts;
+    float *scores;
+    const volatile int *cancel;
+    rv_pool_step step;
+    struct worker {
+        struct search *search;
+        int32_t *best;
+    } worker[MOST_THREADS];
+} search;
+
+static void score(const struct worker *w, size_t doc) {
+    const search *s = w->search;
+    const size_t start = (size_t)s->starts[doc], length = (size_t)s->counts[doc], row = s->dims / 8;
+    s->scores[doc] = 0;
+    if (!length || s->total == 0) return;
+    rv_best_signs_i15(s->query.rows, s->count, s->query.stride, s->bits + start * row, length, row, w->best);
+    double score = 0; /* a sum over set bits minus the sum over clear ones is twice the first minus the whole */
+    for (size_t q = 0; q < s->count; q++)
+        score += (double)s->weights[q] * s->query.sizes[q] * (2.0 * w->best[q] - s->query.sums[q]);
+    s->scores[doc] = (float)(score / (s->total * GREATEST * sqrt((double)s->dims)));
+}
+
+static void score_some(void *worker, size_t i) {
+    const struct worker *w = worker;
+    const size_t end = (i + 1) * AT_ONCE < w->search->docs ? (i + 1) * AT_ONCE : w->search->docs;
+    for (size_t doc = i * AT_ONCE; doc < end && !(w->search->cancel && *w->search->cancel); doc++) score(w, doc);
+}
+
+static void score_all(void *shared, size_t thread) {
+    search *s = shared;
+    if (thread < MOST_THREADS) rv_pool_share(&s->step, (s->docs + AT_ONCE - 1) / AT_ONCE, score_some, &s->worker[thread]);
+}
+
+/* Whether there is more to do than waking a thread takes. */
+static int is_worth_sharing(const search *s) {
+    uint64_t tokens = 0;
+    for (size_t doc = 0; doc < s->docs; doc++) tokens += (uint64_t)s->counts[doc];
+    return tokens * s->count * s->dims > WORTH_SHARING;
+}
+
 int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size_t dims, const uint8_t *bits,
                    const int64_t *starts, const int64_t *counts, size_t docs, int32_t *scratch, float *scores,
                    const volatile int *cancel) {
-    query prepared = placed(scratch, count, dims);
-    double total = 0;
+    search s = {placed(scratch, count, dims), count, dims, docs, weights, 0, bits, starts, counts, scores, cancel, {0}, {{0}}};
     for (size_t q = 0; q < count; q++) {
-        quantise(&prepared, q, tokens + q * dims, dims);
-        total += weights[q];
+        quantise(&s.query, q, tokens + q * dims, dims);
+        s.total += weights[q];
     }
-    for (size_t doc = 0; doc < docs; doc++) {
-        if (cancel && *cancel) return 0;
-        const size_t start = (size_t)starts[doc], length = (size_t)counts[doc];
-        scores[doc] = 0;
-        if (!length || total == 0) continue;
-        rv_best_signs_i15(prepared.rows, count, prepared.stride, bits + start * (dims / 8), length, dims / 8,
-                          prepared.best);
-        double score = 0; /* a sum over set bits minus the sum over clear ones is twice the first minus the whole */
-        for (size_t q = 0; q < count; q++)
-            score += (double)weights[q] * prepared.sizes[q] * (2.0 * prepared.best[q] - prepared.sums[q]);
-        scores[doc] = (float)(score / (total * GREATEST * sqrt((double)dims)));
+    for (size_t i = 0; i < MOST_THREADS; i++) s.worker[i] = (struct worker){&s, s.query.best + i * room(count)};
+    if (is_worth_sharing(&s) && rv_pool_take_if_free()) {
+        rv_pool_run(score_all, &s);
+        rv_pool_release();
+    } else {
+        score_all(&s, 0);
     }
-    return 1;
+    return !(cancel && *cancel);
 }

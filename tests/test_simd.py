@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -101,6 +102,19 @@ def test_maxsim_agrees_with_float64(random: np.random.Generator, dims: int) -> N
         scores = simd.maxsim_bits(query, weights, np.packbits(signs, axis=1, bitorder="little"), starts, counts)
         bound = np.sqrt(dims) / 32638 * np.abs(query).max() + 1e-6
         np.testing.assert_allclose(scores, maxsim_in_float64(query, weights, signs, starts, counts), atol=bound, rtol=0)
+
+
+def test_maxsim_is_the_same_on_any_number_of_threads(random: np.random.Generator) -> None:
+    counts = random.integers(0, 60, 200)
+    starts = np.cumsum(counts) - counts
+    bits = random.integers(0, 256, (counts.sum(), 48)).astype(np.uint8)
+    query, weights = random.standard_normal((12, 384)).astype(np.float32), random.random(12).astype(np.float32)
+    alone = [  # too little work to share
+        simd.maxsim_bits(query, weights, bits, starts[[doc]], counts[[doc]])[0] for doc in range(200)
+    ]
+    with ThreadPoolExecutor(4) as pool:  # of which one has the pool at a time
+        for scores in pool.map(lambda _: simd.maxsim_bits(query, weights, bits, starts, counts), range(50)):
+            np.testing.assert_array_equal(scores, alone)
 
 
 def test_maxsim_holds_at_the_extremes() -> None:

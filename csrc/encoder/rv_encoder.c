@@ -1,8 +1,10 @@
 /* The encoder's pass over a few texts. Linear layers see one long row of tokens, attention sees each text alone, so nothing
  * is padded. A panel of 32 rows is exactly one head, and exactly one block of the next product's activations: a head's
- * queries, keys and values, and a slice of the inner layer, are made, used and quantised while they are in the cache. */
+ * queries, keys and values, and a slice of the inner layer, are made, used and quantised while they are in the cache. Any of
+ * several threads may take a panel: the bits are the same. */
 #include "rv_encoder_kernels.h"
 #include "../rv.h"
+#include "../rv_pool.h"
 
 #include <string.h>
 
@@ -64,10 +66,27 @@ struct rows {
     int32_t *excess;
 };
 
+enum { STEPS = 6, MOST_THREADS = 12 };
+
+struct pass;
+
+/* One thread of a pass: how far it is, and what it makes a panel in. */
+struct worker {
+    const struct pass *pass;
+    const rv_encoder_layer *layer;
+    float *query, *key, *value, *keys, *seen, *scores;
+};
+
+/* `x`: the tokens' hidden states. `steps`: STEPS of them a layer. */
 struct pass {
-    size_t tokens, key_stride;
-    float *x, *query, *key, *value, *keys, *seen, *scores;
+    const rv_encoder *encoder;
+    const rv_encoder_kernels *kernels;
+    const int64_t *ends;
+    size_t texts, tokens, key_stride, threads;
+    float *x;
     struct rows wide, heads, inner;
+    rv_pool_step *steps;
+    struct worker worker[MOST_THREADS];
 };
 
 static void *take(uint8_t **at, size_t bytes) {
@@ -82,27 +101,35 @@ static struct rows take_rows(uint8_t **at, size_t tokens, size_t cols) {
     return rows;
 }
 
-static uint8_t *lay_out(const rv_encoder *e, size_t tokens, uint8_t *at, struct pass *p) {
+static size_t threads_of(size_t wanted) { return wanted < 1 ? 1 : wanted > MOST_THREADS ? MOST_THREADS : wanted; }
+
+static uint8_t *lay_out(const rv_encoder *e, size_t tokens, size_t threads, uint8_t *at, struct pass *p) {
     const size_t head = tokens * RV_HEAD * sizeof(float);
+    p->encoder = e;
     p->tokens = tokens;
+    p->threads = threads_of(threads);
     p->key_stride = (tokens + RV_HEAD) / 16 * 16 + 16;
     p->x = take(&at, tokens * e->width * sizeof(float));
-    p->query = take(&at, head);
-    p->key = take(&at, head);
-    p->value = take(&at, head);
-    p->seen = take(&at, head);
-    p->keys = take(&at, p->key_stride * RV_HEAD * sizeof(float));
-    p->scores = take(&at, RV_QUERIES * (e->max_tokens + RV_HEAD) * sizeof(float));
     p->wide = take_rows(&at, tokens, e->width);
     p->heads = take_rows(&at, tokens, e->width);
     p->inner = take_rows(&at, tokens, e->inner);
+    p->steps = take(&at, e->layers * STEPS * sizeof *p->steps);
+    for (struct worker *w = p->worker; w < p->worker + p->threads; w++) {
+        w->pass = p;
+        w->query = take(&at, head);
+        w->key = take(&at, head);
+        w->value = take(&at, head);
+        w->seen = take(&at, head);
+        w->keys = take(&at, p->key_stride * RV_HEAD * sizeof(float));
+        w->scores = take(&at, RV_QUERIES * (e->max_tokens + RV_HEAD) * sizeof(float));
+    }
     return at;
 }
 
-size_t rv_encoder_scratch(const rv_encoder *e, size_t texts, size_t ids) {
+size_t rv_encoder_scratch(const rv_encoder *e, size_t texts, size_t ids, size_t threads) {
     struct pass p;
     uint8_t *const start = (uint8_t *)64;
-    return (size_t)(lay_out(e, ids + 2 * texts, start, &p) - start);
+    return (size_t)(lay_out(e, ids + 2 * texts, threads, start, &p) - start);
 }
 
 static void place_token(const rv_encoder *e, int32_t id, size_t position, float *x) {
@@ -122,41 +149,87 @@ static void multiply(const rv_encoder_kernels *k, const uint8_t *packed, size_t 
              bias + panel * RV_PANEL, onto, out, stride);
 }
 
-static void attend_all(const rv_encoder *e, const rv_encoder_kernels *k, const rv_encoder_layer *layer,
-                       const int64_t *ends, size_t texts, struct pass *p) {
-    const size_t heads = e->width / RV_HEAD;
-    for (size_t h = 0; h < heads; h++) {
-        multiply(k, layer->qkv, h, &p->wide, p->tokens, layer->qkv_bias, NULL, p->query, RV_HEAD);
-        multiply(k, layer->qkv, heads + h, &p->wide, p->tokens, layer->qkv_bias, NULL, p->key, RV_HEAD);
-        multiply(k, layer->qkv, 2 * heads + h, &p->wide, p->tokens, layer->qkv_bias, NULL, p->value, RV_HEAD);
-        for (size_t d = 0; d < RV_HEAD; d++)
-            for (size_t t = 0; t < p->tokens; t++) p->keys[d * p->key_stride + t] = p->key[t * RV_HEAD + d];
-        for (size_t i = 0, start = 0; i < texts; start += length_of(ends, i), i++)
-            k->attend(p->query + start * RV_HEAD, p->keys + start, p->key_stride, p->value + start * RV_HEAD,
-                      length_of(ends, i), p->scores, p->seen + start * RV_HEAD);
-        k->quantize(p->seen, p->tokens, RV_HEAD, 1, p->heads.q + h * RV_BLOCK, p->heads.scales + h, p->heads.excess + h,
-                    heads);
-    }
-    for (size_t i = 0; i < heads; i++)
-        multiply(k, layer->output, i, &p->heads, p->tokens, layer->output_bias, p->x + i * RV_PANEL,
-                 p->x + i * RV_PANEL, e->width);
-    k->norm(p->x, p->tokens, e->width, layer->attention_gain, layer->attention_shift, e->epsilon);
+static void quantize_panel(const struct pass *p, const float *panel, size_t i, const struct rows *to) {
+    p->kernels->quantize(panel, p->tokens, RV_PANEL, 1, to->q + i * RV_BLOCK, to->scales + i, to->excess + i, to->blocks);
 }
 
-static void feed_forward(const rv_encoder *e, const rv_encoder_kernels *k, const rv_encoder_layer *layer,
-                         struct pass *p) {
-    float *slice = p->query; /* free between attentions */
-    k->quantize(p->x, p->tokens, e->width, p->wide.blocks, p->wide.q, p->wide.scales, p->wide.excess, p->wide.blocks);
-    for (size_t i = 0; i < p->inner.blocks; i++) {
-        multiply(k, layer->up, i, &p->wide, p->tokens, layer->up_bias, NULL, slice, RV_PANEL);
-        k->gelu(slice, p->tokens * RV_PANEL);
-        k->quantize(slice, p->tokens, RV_PANEL, 1, p->inner.q + i * RV_BLOCK, p->inner.scales + i, p->inner.excess + i,
-                    p->inner.blocks);
+static void quantize_token(const struct pass *p, size_t t) {
+    const size_t blocks = p->wide.blocks, at = t * blocks;
+    p->kernels->quantize(p->x + t * p->encoder->width, 1, p->encoder->width, blocks, p->wide.q + at * RV_BLOCK,
+                         p->wide.scales + at, p->wide.excess + at, blocks);
+}
+
+/* The items of each step. */
+
+static void attend(void *worker, size_t h) {
+    const struct worker *w = worker;
+    const struct pass *p = w->pass;
+    const size_t heads = p->wide.blocks;
+    float *const made[] = {w->query, w->key, w->value};
+    for (size_t i = 0; i < 3; i++)
+        multiply(p->kernels, w->layer->qkv, i * heads + h, &p->wide, p->tokens, w->layer->qkv_bias, NULL, made[i], RV_HEAD);
+    for (size_t d = 0; d < RV_HEAD; d++)
+        for (size_t t = 0; t < p->tokens; t++) w->keys[d * p->key_stride + t] = w->key[t * RV_HEAD + d];
+    for (size_t i = 0, start = 0; i < p->texts; start += length_of(p->ends, i), i++)
+        p->kernels->attend(w->query + start * RV_HEAD, w->keys + start, p->key_stride, w->value + start * RV_HEAD,
+                           length_of(p->ends, i), w->scores, w->seen + start * RV_HEAD);
+    quantize_panel(p, w->seen, h, &p->heads);
+}
+
+/* Panel i of a product is added to the hidden states. */
+static void add_panel(const struct pass *p, const uint8_t *packed, const struct rows *rows, const float *bias, size_t i) {
+    float *x = p->x + i * RV_PANEL;
+    multiply(p->kernels, packed, i, rows, p->tokens, bias, x, x, p->encoder->width);
+}
+
+static void add_attention(void *worker, size_t i) {
+    const struct worker *w = worker;
+    add_panel(w->pass, w->layer->output, &w->pass->heads, w->layer->output_bias, i);
+}
+
+static void settle_token(const struct pass *p, size_t t, const float *gain, const float *shift) {
+    p->kernels->norm(p->x + t * p->encoder->width, 1, p->encoder->width, gain, shift, p->encoder->epsilon);
+    quantize_token(p, t);
+}
+
+static void settle_attention(void *worker, size_t t) {
+    const struct worker *w = worker;
+    settle_token(w->pass, t, w->layer->attention_gain, w->layer->attention_shift);
+}
+
+static void go_up(void *worker, size_t i) {
+    const struct worker *w = worker;
+    const struct pass *p = w->pass;
+    multiply(p->kernels, w->layer->up, i, &p->wide, p->tokens, w->layer->up_bias, NULL, w->query, RV_PANEL);
+    p->kernels->gelu(w->query, p->tokens * RV_PANEL);
+    quantize_panel(p, w->query, i, &p->inner);
+}
+
+static void come_down(void *worker, size_t i) {
+    const struct worker *w = worker;
+    add_panel(w->pass, w->layer->down, &w->pass->inner, w->layer->down_bias, i);
+}
+
+static void settle_output(void *worker, size_t t) {
+    const struct worker *w = worker;
+    settle_token(w->pass, t, w->layer->output_gain, w->layer->output_shift);
+}
+
+static void run_layers(void *pass, size_t thread) {
+    struct pass *p = pass;
+    if (thread >= p->threads) return;
+    struct worker *w = &p->worker[thread];
+    const size_t panels = p->wide.blocks;
+    for (size_t i = 0; i < p->encoder->layers; i++) {
+        rv_pool_step *step = p->steps + i * STEPS;
+        w->layer = &p->encoder->layer[i];
+        rv_pool_share(step++, panels, attend, w);
+        rv_pool_share(step++, panels, add_attention, w);
+        rv_pool_share(step++, p->tokens, settle_attention, w);
+        rv_pool_share(step++, p->inner.blocks, go_up, w);
+        rv_pool_share(step++, panels, come_down, w);
+        rv_pool_share(step++, p->tokens, settle_output, w);
     }
-    for (size_t i = 0; i < p->wide.blocks; i++)
-        multiply(k, layer->down, i, &p->inner, p->tokens, layer->down_bias, p->x + i * RV_PANEL, p->x + i * RV_PANEL,
-                 e->width);
-    k->norm(p->x, p->tokens, e->width, layer->output_gain, layer->output_shift, e->epsilon);
 }
 
 /* From last hidden states to the vectors wanted. */
@@ -171,23 +244,24 @@ static void write_vectors(const rv_encoder *e, const float *x, size_t length, fl
     }
 }
 
-void rv_encoder_run(const rv_encoder *e, const int32_t *ids, const int64_t *ends, size_t texts, uint8_t *scratch,
-                    float *sentences, float *tokens) {
+void rv_encoder_run(const rv_encoder *e, const int32_t *ids, const int64_t *ends, size_t texts, size_t threads,
+                    uint8_t *scratch, float *sentences, float *tokens) {
     if (!texts) return;
-    const rv_encoder_kernels *k = rv_encoder_kernels_in_use();
-    struct pass p;
-    lay_out(e, (size_t)ends[texts - 1] + 2 * texts, scratch, &p);
+    struct pass p = {.kernels = rv_encoder_kernels_in_use(), .ends = ends, .texts = texts};
+    lay_out(e, (size_t)ends[texts - 1] + 2 * texts, threads, scratch, &p);
+    memset(p.steps, 0, e->layers * STEPS * sizeof *p.steps);
     float *x = p.x;
     for (size_t i = 0; i < texts; i++) {
         const size_t length = length_of(ends, i);
         for (size_t t = 0; t < length; t++, x += e->width)
             place_token(e, t == 0 ? e->start : t + 1 == length ? e->end : *ids++, t, x);
     }
-    k->norm(p.x, p.tokens, e->width, e->gain, e->shift, e->epsilon);
-    for (size_t i = 0; i < e->layers; i++) {
-        k->quantize(p.x, p.tokens, e->width, p.wide.blocks, p.wide.q, p.wide.scales, p.wide.excess, p.wide.blocks);
-        attend_all(e, k, &e->layer[i], ends, texts, &p);
-        feed_forward(e, k, &e->layer[i], &p);
+    for (size_t t = 0; t < p.tokens; t++) settle_token(&p, t, e->gain, e->shift);
+    if (p.threads > 1 && rv_pool_take_if_free()) {
+        rv_pool_run(run_layers, &p);
+        rv_pool_release();
+    } else {
+        run_layers(&p, 0);
     }
     x = p.x;
     for (size_t i = 0; i < texts; i++) {

@@ -38,10 +38,11 @@ void rv_encoder_pack(const uint8_t *q8_0, size_t rows, size_t cols, float factor
 
 /* Encodes `texts` texts: text i is ids[ends[i - 1]] up to ids[ends[i]], each in [0, vocabulary), at most max_tokens - 2 of
  * them. Writes sentence vectors (texts x width), unit length, and, unless `tokens` is NULL, one row of width for each id: its
- * last hidden state less token_mean, unit length. `scratch` is rv_encoder_scratch(encoder, texts, ids) bytes, 64-aligned. */
-void rv_encoder_run(const rv_encoder *encoder, const int32_t *ids, const int64_t *ends, size_t texts, uint8_t *scratch,
-                    float *sentences, float *tokens);
-size_t rv_encoder_scratch(const rv_encoder *encoder, size_t texts, size_t ids);
+ * last hidden state less token_mean, unit length. At most `threads` are at it: the caller's own and, unless another call has
+ * them, those of the process's pool. `scratch` is rv_encoder_scratch(encoder, texts, ids, threads) bytes, 64-aligned. */
+void rv_encoder_run(const rv_encoder *encoder, const int32_t *ids, const int64_t *ends, size_t texts, size_t threads,
+                    uint8_t *scratch, float *sentences, float *tokens);
+size_t rv_encoder_scratch(const rv_encoder *encoder, size_t texts, size_t ids, size_t threads);
 
 /* For tests: the product of `tokens` rows of x (tokens x cols) with a packed matrix, on the instruction set in use, into out
  * (tokens x rows), bias added. `scratch` is tokens * cols / 32 * 40 bytes. */

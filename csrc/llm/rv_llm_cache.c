@@ -1,7 +1,7 @@
 /* Keys and values of one sequence: address space for the whole capacity at once, memory as positions are written. */
 #define _GNU_SOURCE
 #include "rv_llm_internal.h"
-#include "rv_pool.h"
+#include "../rv_pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* From parts to passes: checks what was asked, gets the memory, and runs pass after pass until all tokens are through. */
 #include "rv_llm_pass.h"
-#include "rv_pool.h"
+#include "../rv_pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Activations times matrices, shared among threads. The rows of all matrices of a stage are cut into units of a few tens of
  * kilobytes, which threads take as they come; a row's sums are made whole by one thread, so that it does not matter which. */
 #include "rv_llm_internal.h"
-#include "rv_pool.h"
+#include "../rv_pool.h"
 #include "../rv.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The stages of a pass. In the last layer only the tokens whose logits are wanted go on after their keys and values are stored. */
 #include "rv_llm_pass.h"
-#include "rv_pool.h"
+#include "../rv_pool.h"
 #include "../rv.h"
 
 #include <string.h>

@@ -45,8 +45,9 @@ class Bert:
             raise ModelError(f"{file.path}: the token mean has shape {mean.shape}.", f"It takes ({self.width},).")
         self._encoder = nogil_ffi.new("rv_encoder *", self._fields(layers, mean))
 
-    def encode(self, windows: Sequence[Ids], *, tokens: bool) -> tuple[FloatArray, FloatArray | None]:
-        """Unit sentence vectors, float32 (n, d), and, if asked for, unit token vectors of all windows, (t, d).
+    def encode(self, windows: Sequence[Ids], *, tokens: bool, threads: int = 1) -> tuple[FloatArray, FloatArray | None]:
+        """Unit sentence vectors, float32 (n, d), and, if asked for, unit token vectors of all windows, (t, d). At most
+        `threads` are at work, the same bits come of any number.
 
         Each window is int32 (t,), at most `positions` - 2 ids of the vocabulary, without [CLS] and [SEP]. Raises
         ModelError for a longer one.
@@ -62,7 +63,8 @@ class Bert:
             nogil_ffi.from_buffer("int32_t[]", ids),
             nogil_ffi.from_buffer("int64_t[]", ends),
             len(windows),
-            self._room(int(nogil.rv_encoder_scratch(self._encoder, len(windows), len(ids)))),
+            threads,
+            self._room(int(nogil.rv_encoder_scratch(self._encoder, len(windows), len(ids), threads))),
             nogil_ffi.from_buffer("float[]", sentences, require_writable=True),
             nogil_ffi.NULL if vectors is None else nogil_ffi.from_buffer("float[]", vectors, require_writable=True),
         )

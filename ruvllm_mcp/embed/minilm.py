@@ -68,9 +68,10 @@ class MiniLM:
         return Encoded(unit, tuple(TokenVectors(*pair) for pair in zip(ids, joined, strict=True)))
 
     def run(self, passes: list[list[Ids]], *, tokens: bool) -> Iterator[tuple[FloatArray, FloatArray | None]]:
-        """What `Bert.encode` gives for each pass of windows, in order, as many at once as there are threads."""
+        """What `Bert.encode` gives for each pass of windows, in order, as many at once as there are threads; a single
+        one is shared among them."""
         if self._threads == 1 or len(passes) == 1:
-            return (self._bert.encode(windows, tokens=tokens) for windows in passes)
+            return (self._bert.encode(windows, tokens=tokens, threads=self._threads) for windows in passes)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ruvllm-embed")
         return self._pool.map(lambda windows: self._bert.encode(windows, tokens=tokens), passes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,23 @@ def test_threads_give_the_same_bits() -> None:
     assert len(found) == 3
     for vectors in found:
         np.testing.assert_array_equal(vectors, expected)
+
+
+def test_threads_that_share_a_pass_give_the_same_bits(instruction_set: str, bert: Bert) -> None:
+    windows = bert.tokenizer.encode(TEXTS[:2] if instruction_set == "scalar" else TEXTS)
+    expected = [bert.encode([ids], tokens=True) for ids in windows]
+    before = nogil.rv_llm_threads()
+    try:
+        for threads in (1, 3, 16):
+            nogil.rv_llm_set_threads(threads)
+            with ThreadPoolExecutor(2) as pool:  # of which one has the pool at a time
+                run = partial(bert.encode, tokens=True, threads=threads)
+                found = list(pool.map(run, ([ids] for ids in windows)))
+            for mine, theirs in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(mine[0], theirs[0])
+                np.testing.assert_array_equal(mine[1], theirs[1])
+    finally:
+        nogil.rv_llm_set_threads(before)
 
 
 def test_a_file_whose_shapes_do_not_fit_is_refused(tmp_path: Path, file: GgufFile) -> None:

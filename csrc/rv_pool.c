@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -139,11 +138,14 @@ static int wait_for_turn(const volatile int *cancel) {
     return 1;
 }
 
-size_t rv_pool_take(const volatile int *cancel) {
-    if (!wait_for_turn(cancel)) return 0;
+static size_t started(void) {
     if (!pool.threads) start();
     return pool.threads;
 }
+
+size_t rv_pool_take(const volatile int *cancel) { return wait_for_turn(cancel) ? started() : 0; }
+
+size_t rv_pool_take_if_free(void) { return pthread_mutex_trylock(&pool.turn) ? 0 : started(); }
 
 void rv_pool_release(void) { pthread_mutex_unlock(&pool.turn); }
 
@@ -157,6 +159,14 @@ void rv_pool_run(void (*job)(void *, size_t), void *context) {
 
 void rv_pool_meet(void) {
     if (pool.threads > 1) wait_at(&pool.meeting, pool.threads);
+}
+
+void rv_pool_share(rv_pool_step *step, size_t count, void (*item)(void *context, size_t i), void *context) {
+    for (size_t i; (i = atomic_fetch_add(&step->taken, 1)) < count; atomic_fetch_add(&step->done, 1)) item(context, i);
+    for (size_t spins = 1; atomic_load(&step->done) < count; spins++) {
+        pause_briefly();
+        if (spins % SPINS_BETWEEN_YIELDS == 0) sched_yield();
+    }
 }
 
 size_t rv_pool_threads(void) {
