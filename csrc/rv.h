@@ -176,6 +176,10 @@ size_t rv_maxsim_scratch(size_t count, size_t dims);
 void rv_digest_rows(const uint8_t *rows, size_t cols, const int64_t *starts, const int64_t *counts, size_t docs,
                     uint64_t *digests);
 
+/* Where each of `count` strings begins in `bytes`, laid out as GGUF has them: a little-endian 64-bit length and that many
+ * bytes of text, one after the other. Returns how many bytes they take, SIZE_MAX if `size` bytes do not hold them. */
+size_t rv_string_starts(const uint8_t *bytes, size_t size, size_t count, int64_t *starts);
+
 /* BERT's uncased WordPiece. `rv_wordpiece_build` lays a vocabulary into rv_wordpiece_size(pieces) bytes of `memory`
  * (8-aligned): piece i is the i-th of `strings`, each a 64-bit length and its UTF-8 bytes as a GGUF file has them, with
  * U+2581 before those that begin a word. `strings` must outlive it. Returns 0 if they run past `bytes` or lack one of

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.errors import ModelError
 from ruvllm_mcp.formats.files import Bytes, Tensor, TensorFile, mapped
+from ruvllm_mcp.native.lib import nogil, nogil_ffi
 
 MAGIC = b"GGUF"
 SCALARS = {
@@ -229,19 +230,15 @@ def _value(cursor: _Cursor, kind: int, depth: int) -> Any:
 
 def _strings(cursor: _Cursor, count: int) -> Strings:
     cursor.count(count)
+    rest = cursor.data[cursor.place :]
     starts = np.empty(count, np.int64)
-    begin = place = cursor.place
-    data, end, length_at = cursor.data, len(cursor.data), struct.Struct("<Q").unpack_from
-    for index in range(count):
-        if end - place < 8:
-            raise _bad("ends within an array of strings")
-        starts[index] = place - begin
-        (length,) = length_at(data, place)
-        if length > end - place - 8:
-            raise _bad("ends within an array of strings")
-        place += 8 + length
-    cursor.place = place
-    return Strings(data[begin:place], starts)
+    taken = nogil.rv_string_starts(
+        nogil_ffi.from_buffer("uint8_t[]", rest), len(rest), count, nogil_ffi.from_buffer("int64_t[]", starts)
+    )
+    if taken > len(rest):
+        raise _bad("ends within an array of strings")
+    cursor.skip(taken)
+    return Strings(rest[:taken], starts)
 
 
 def _tensor(cursor: _Cursor) -> Tensor:

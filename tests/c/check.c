@@ -77,6 +77,7 @@ static void check_all(void) {
     check_scans();
     check_layers();
     check_encoder();
+    check_strings();
     check_llm();
 }
 

@@ -71,6 +71,7 @@ void check_scans(void);
 void check_layers(void);
 void check_encoder(void);
 void check_llm(void);
+void check_strings(void);
 
 /* The same for times; not one of the above, as sanitisers and emulators have other ones. */
 void check_cancel(void);
