@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -67,20 +66,17 @@ def _embed_new(
     drafts: Sequence[drafting.Redacted], store: Store, embedder: Embedder, progress: drafting.Progress | None
 ) -> Sequence[Draft]:
     """The drafts with embeddings, made once for each text that the store does not have."""
-    known: set[tuple[str, bytes]] = set()
-    for namespace in {item.draft.namespace for item in drafts}:
-        hashes = [item.draft.content_hash for item in drafts if item.draft.namespace == namespace]
-        known |= {(namespace, found) for found in store.known(namespace, hashes)}
+    hashes: dict[str, list[bytes]] = {}
+    for item in drafts:
+        hashes.setdefault(item.draft.namespace, []).append(item.draft.content_hash)
+    known = {namespace: store.known(namespace, given) for namespace, given in hashes.items()}
     fresh = {
-        item.draft.content_hash: item for item in drafts if (item.draft.namespace, item.draft.content_hash) not in known
-    }
-    made = dict(
-        zip(fresh, drafting.embeddings([item.indexed for item in fresh.values()], embedder, progress), strict=True)
-    )
-    return [
-        replace(item.draft, embedding=made[item.draft.content_hash]) if item.draft.content_hash in made else item.draft
+        item.draft.content_hash: item.indexed
         for item in drafts
-    ]
+        if item.draft.content_hash not in known[item.draft.namespace]
+    }
+    made = dict(zip(fresh, drafting.embeddings(list(fresh.values()), embedder, progress), strict=True))
+    return [item.draft._replace(embedding=made.get(item.draft.content_hash)) for item in drafts]
 
 
 def _near_in_store(drafts: Sequence[Draft], live: LiveReplica) -> Sequence[Near] | None:

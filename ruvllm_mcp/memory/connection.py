@@ -27,6 +27,7 @@ from ruvllm_mcp.memory import migrations
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 30.0
+WRITER_CACHE = "cache_size = -16000"  # KiB: what a large add changes, hashes in no order among it, before it commits
 _TRANSLATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str, str], ...] = (
     (("locked", "busy"), StoreBusyError, "is held by another process", "Try again when it has finished."),
     (("full",), StorageFullError, "cannot grow: the disk is full", "Free some space; what was stored is intact."),
@@ -77,6 +78,7 @@ class Connections:
             create_private(path)
             self._writer = connect(path)
             try:
+                _set(self._writer, WRITER_CACHE)
                 check_identity(self._writer, path)
                 _bring_up_to_date(self._writer, path)
             except BaseException:

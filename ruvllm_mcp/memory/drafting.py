@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +21,11 @@ BATCH = 256
 BATCH_IN_SIGHT = 8
 # Called with how many texts are embedded, and of how many.
 Progress = Callable[[int, int], None]
+_NO_TOKENS = np.empty(0, np.uint32), np.empty((0, 0), np.uint8)
 CLOCK_SKEW = 86_400.0  # seconds that another machine's clock may be ahead
 
 
-@dataclass(frozen=True)
-class Redacted:
+class Redacted(NamedTuple):
     """A draft without its embedding, the text to embed, and how many secrets were blanked out."""
 
     draft: Draft
@@ -89,7 +88,7 @@ def embeddings(texts: Sequence[str], embedder: Embedder, progress: Progress | No
 
 def _embedding(encoded: Encoded, row: int) -> Embedding:
     if encoded.tokens is None:
-        return Embedding(encoded.vectors[row], np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
+        return Embedding(encoded.vectors[row], *_NO_TOKENS)
     tokens = encoded.tokens[row]
     bits = np.packbits(tokens.vectors > 0, axis=1, bitorder="little")
     return Embedding(encoded.vectors[row], tokens.ids.astype(np.uint32), bits)

@@ -13,7 +13,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -260,7 +259,7 @@ class Memory:
         is_reworded = new.draft.terms != terms or new.indexed != analysis.indexed_text(old.content, old.metadata)
         draft = None
         if is_reworded:
-            draft = replace(new.draft, embedding=next(drafting.embeddings([new.indexed], self.embedder)))
+            draft = new.draft._replace(embedding=next(drafting.embeddings([new.indexed], self.embedder)))
         self._store.update(memory_id, columns, draft, self.embedder.fingerprint, now)
         return self.get(memory_id)
 

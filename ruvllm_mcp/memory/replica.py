@@ -108,6 +108,8 @@ class Replica:
         return row if row is not None and self.rows("alive")[row] else None
 
     def _bury(self, rows: Sequence[int]) -> None:
+        if not rows:
+            return
         self.rows("alive")[rows] = False
         self.alive -= len(rows)
         self.unembedded -= len(rows) - int(np.count_nonzero(self.rows("embedded")[rows]))

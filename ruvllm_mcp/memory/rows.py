@@ -64,7 +64,8 @@ def embedder_id(connection: sqlite3.Connection, fingerprint: str) -> int:
 
 
 def make_embedder(connection: sqlite3.Connection, fingerprint: str) -> int:
-    connection.execute("INSERT INTO embedders (fingerprint) VALUES (?) ON CONFLICT DO NOTHING", (fingerprint,))
+    if embedder_id(connection, fingerprint) < 0:
+        connection.execute("INSERT INTO embedders (fingerprint) VALUES (?)", (fingerprint,))
     return embedder_id(connection, fingerprint)
 
 
@@ -78,33 +79,33 @@ def insert(
 ) -> list[tuple[int, bool]]:
     """Writes drafts under successive numbers from `seq` on; `numbers` are those of their namespaces. The id of each,
     and whether it was there already and is only refreshed."""
-    written: list[tuple[int, bool]] = []
-    new: list[tuple[int, Draft]] = []
-    for number, draft in enumerate(drafts, start=seq):
-        row = connection.execute(
-            """INSERT INTO memories (seq, namespace_id, content_hash, content, metadata, kind, importance, source,
-            client, trust, created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (namespace_id, content_hash) DO NOTHING""",
+    connection.executemany(
+        """INSERT INTO memories (seq, namespace_id, content_hash, content, metadata, kind, importance, source, client,
+        trust, created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (namespace_id, content_hash) DO NOTHING""",
+        [
             (
                 *(number, numbers[draft.namespace], draft.content_hash, draft.content, draft.metadata, draft.kind),
                 *(draft.importance, draft.source, draft.client, draft.trust, draft.created_at, now, draft.expires_at),
-            ),
-        )
-        if row.rowcount:
-            assert row.lastrowid is not None
-            new.append((row.lastrowid, draft))
-            written.append((row.lastrowid, False))
-        else:
-            query = "SELECT id, metadata, trust FROM memories WHERE namespace_id = ? AND content_hash = ?"
-            kept = connection.execute(query, (numbers[draft.namespace], draft.content_hash)).fetchone()
-            _refresh(connection, kept, draft, number, now)
-            written.append((kept[0], True))
-    _write_derived(connection, new, embedder_id)
+            )
+            for number, draft in enumerate(drafts, start=seq)
+        ],
+    )
+    new = dict(connection.execute("SELECT seq, id FROM memories WHERE seq >= ?", (seq,)))
+    numbered = list(enumerate(drafts, start=seq))
+    _write_derived(connection, [(new[number], draft) for number, draft in numbered if number in new], embedder_id)
+    written: list[tuple[int, bool]] = []
+    for number, draft in numbered:
+        is_new = number in new
+        memory_id = new[number] if is_new else _refresh(connection, numbers[draft.namespace], draft, number, now)
+        written.append((memory_id, not is_new))
     return written
 
 
-def _refresh(connection: sqlite3.Connection, kept: tuple[int, str, int], draft: Draft, seq: int, now: float) -> None:
-    memory_id, metadata, trust = kept
+def _refresh(connection: sqlite3.Connection, namespace_id: int, draft: Draft, seq: int, now: float) -> int:
+    """Gives what is there already the draft's metadata, and the higher importance, expiry and trust; returns its id."""
+    query = "SELECT id, metadata, trust FROM memories WHERE namespace_id = ? AND content_hash = ?"
+    memory_id, metadata, trust = connection.execute(query, (namespace_id, draft.content_hash)).fetchone()
     merged = joined(metadata, draft.metadata) if draft.trust >= trust else joined(draft.metadata, metadata)
     connection.execute(
         """UPDATE memories SET seq = ?, metadata = ?, importance = max(importance, ?), updated_at = ?,
@@ -112,6 +113,7 @@ def _refresh(connection: sqlite3.Connection, kept: tuple[int, str, int], draft: 
         trust = max(trust, ?6) WHERE id = ?7""",
         (seq, merged, draft.importance, now, draft.expires_at, draft.trust, memory_id),
     )
+    return int(memory_id)
 
 
 def replace_derived(connection: sqlite3.Connection, memory_id: int, draft: Draft, embedder_id: int) -> None:

@@ -61,7 +61,7 @@ class SqliteStore:
                 seq = connection.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0]
                 parameters = {"since": since, "embedder": rows.embedder_id(connection, embedder)}
                 changed = connection.execute(_CHANGE, parameters)
-                while batch := [Change(*row) for row in changed.fetchmany(BATCH)]:
+                while batch := list(map(Change._make, changed.fetchmany(BATCH))):
                     yield Changes(since, batch)
                 gone = connection.execute("SELECT memory_id FROM tombstones WHERE seq > ?", (since,)) if since else ()
                 yield Changes(seq, (), [row[0] for row in gone])

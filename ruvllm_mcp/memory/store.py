@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Embedding:
+class Embedding(NamedTuple):
     """One memory as an embedder sees it. `vector`: float32 (d,). `token_ids`: uint32 (t,) and `token_bits`: uint8
     (t, d/8), the sign bits of the token vectors, least significant first; both empty for embedders without tokens."""
 
@@ -40,8 +39,7 @@ class Embedding:
     token_bits: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """A memory that was checked, redacted, analysed and embedded, ready to be written. `metadata` is JSON text;
     `trust` is an index into `TRUST_LEVELS`."""
 
@@ -60,8 +58,7 @@ class Draft:
     embedding: Embedding | None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A memory as searching needs it: everything but its text. `chain` names what it is a successive part of (source
     and session), empty where the metadata has no session; `vector` and `token_ids` are None until this embedder has
     seen it."""
