@@ -251,7 +251,7 @@ class Arm:
         if not self.adapters or "weights" in silenced:
             silenced["adapt"] = lambda vector: vector
         if not self.instant:
-            silenced["_step"] = lambda _trajectory, _cast, _client: None
+            silenced["_step"] = lambda _trajectory, _cast: None
         for name, silent in silenced.items():
             setattr(sona, name, silent)
         try:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.learning.credit import Credits, Witness
+from ruvllm_mcp.learning.feedback import OPINION
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.simd import topk_dot
 
@@ -123,6 +124,10 @@ class Associations:
         """How much a client's votes count, in [0, 1]."""
         return self._credits.share(client)
 
+    def belief(self, client: str, agreement: float | None) -> float:
+        """How likely the client's next feedback is right, in [0, 1], if its `agreement` is that."""
+        return self._credits.belief(client, agreement)
+
     def foreseen(
         self,
         vector: FloatArray,
@@ -184,22 +189,24 @@ class Associations:
         A client's vote replaces its earlier one on the same question and memory, unless that was a whole vote and this
         is only an opinion.
         """
+        belief = self._credits.belief(client, None if lesson is None else lesson.witness.agreement)
+        votes = {memory: belief * vote for memory, vote in votes.items()}
         slot = self._slots.get(number if same is None else same)
         question = self._questions[self._slot_for(number, vector, tokens) if slot is None else slot]
         question.epoch = -1
-        if any(vote >= 1.0 for vote in votes.values()) and client not in question.praised_by:
+        if any(vote > OPINION for vote in votes.values()) and client not in question.praised_by:
             question.praised_by.add(client)
             self._praised[client] = self._praised.get(client, 0) + 1
         for memory, vote in votes.items():
             by_client = question.votes.setdefault(memory, {})
             earlier = by_client.get(client, 0.0)
-            if abs(vote) >= abs(earlier):
+            if abs(vote) > OPINION or abs(vote) >= abs(earlier):
                 by_client[client] = vote
-                self._confirm(memory, client, (vote >= 1.0) - (earlier >= 1.0))
+                self._confirm(memory, client, (vote > OPINION) - (earlier > OPINION))
         self._credits.count(client, votes.values())
         if lesson is not None and lesson.shown:
             self._credits.hear(client, lesson.witness)
-            believed = self._credits.share(client)
+            believed = belief * self._credits.share(client)
             self._counts += believed * lesson.counts
             self._shown += believed * lesson.shown
             self._right += believed * lesson.right
@@ -318,7 +325,7 @@ class Associations:
                 self._praised[client] -= 1
             for memory, by_client in self._questions[slot].votes.items():
                 for client, vote in by_client.items():
-                    self._confirm(memory, client, -(vote >= 1.0))
+                    self._confirm(memory, client, -(vote > OPINION))
             self._questions[slot] = _Question(number, tokens)
             self._oldest = (slot + 1) % self._capacity
         self._slots[number] = slot

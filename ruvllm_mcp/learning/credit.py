@@ -6,6 +6,11 @@ of shown memories better than chance (`hits` over `expected`). One is enough: a 
 consistent, one who asks new things every time agrees with the ranking. Random, careless or hostile feedback shows
 neither, and its credit falls from 1 to 0 within some dozens of feedbacks, however many it sends.
 
+Between the two is the client that is often wrong: half of what it says is true, and worth having. So each feedback of
+its own is believed as far as its agreement speaks for it: the client's agreements are a mixture of what honest feedback
+shows, mostly near 1, and of what naming any shown memory shows, the same from 0 to 1. How many are low tells the share
+of the latter, and `belief` is the posterior that this one is honest.
+
 A new name costs nothing, so clients that have said little are believed as far as newcomers have proved right so far,
 and where they speak of the same thing they count as one voice. Blame without any praise cannot be checked against a
 ranking, so it counts in full only in proportion to the client's praise.
@@ -20,6 +25,9 @@ _PRIOR_AGREEMENT, _PRIOR_COUNT = 0.75, 8.0
 _LEAST_AGREEMENT, _FULL_AGREEMENT = 0.54, 0.60
 _PRIOR_HITS, _PRIOR_EXPECTED = 2.0, 1.0
 _LEAST_LIFT, _FULL_LIFT = 1.3, 1.7
+_LOW, _HONEST_LOW = 1 / 3, 0.05  # an agreement that is low, and the share of honest feedback that has it
+_HONEST_FLOOR, _HONEST_POWER = 0.15, 5  # honest agreement's density: floor + (1 - floor) (power + 1) x^power
+_UNDOUBTED = 10.0  # honest feedbacks that a client starts from
 _BLAME_PER_PRAISE = 10.0  # feedbacks that only blame, for each one that praises, that count in full
 _ESTABLISHED = 5  # feedbacks after which a client is judged by its own record
 
@@ -42,14 +50,28 @@ class Credit:
     count: float = _PRIOR_COUNT
     hits: float = _PRIOR_HITS
     expected: float = _PRIOR_EXPECTED
+    low: float = _HONEST_LOW * _UNDOUBTED
+    judged: float = _UNDOUBTED
 
     def hear(self, witness: Witness) -> None:
         """Take one feedback into account."""
         if witness.agreement is not None:
+            self.low += witness.agreement < _LOW
+            self.judged += 1
             self.agreements += witness.agreement
             self.count += 1
         self.hits += witness.hits
         self.expected += witness.expected
+
+    def belief(self, agreement: float | None) -> float:
+        """How likely a feedback of that agreement is right, in [0, 1]; of a client that is believed for its consistency
+        though it disagrees with the ranking, whatever it is."""
+        return max(_honesty(agreement, self.wrong), self.share - self.agreement_share)
+
+    @property
+    def wrong(self) -> float:
+        """The share of this client's feedback that is about as good as naming anything, in [0, 1]."""
+        return max(0.0, min(1.0, (self.low / self.judged - _HONEST_LOW) / (_LOW - _HONEST_LOW)))
 
     @property
     def share(self) -> float:
@@ -95,6 +117,11 @@ class Credits:
         after = self.share(client), self._newcomers.agreement_share, self.is_established(client)
         self.epoch += after != before
 
+    def belief(self, client: str, agreement: float | None) -> float:
+        """How likely a feedback of that client is right, in [0, 1], by its agreement; newcomers share one record."""
+        own = self._clients.get(client) if self.is_established(client) else None
+        return (own or self._newcomers).belief(agreement)
+
     def is_established(self, client: str) -> bool:
         """Whether the client has said enough to be judged by its own record."""
         return self._heard.get(client, 0) >= _ESTABLISHED
@@ -129,6 +156,15 @@ class Credits:
     def _blame_share(self, client: str) -> float:
         fair = _BLAME_PER_PRAISE * (1 + self._praised.get(client, 0))
         return min(1.0, fair / max(1, self._blamed.get(client, 0)))
+
+
+def _honesty(agreement: float | None, share_wrong: float) -> float:
+    """The posterior that one feedback is honest when that share of all is wrong."""
+    density = 1.0
+    if agreement is not None:
+        density = _HONEST_FLOOR + (1 - _HONEST_FLOOR) * (_HONEST_POWER + 1) * agreement**_HONEST_POWER
+    honest = (1 - share_wrong) * density
+    return honest / (honest + share_wrong)
 
 
 def agreement(untrained: Sequence[float], right: Sequence[bool]) -> float | None:

@@ -16,7 +16,7 @@ from ruvllm_mcp.errors import InvalidInputError
 
 MAX_IDS = 1000
 MAX_CORRECTION = 20_000
-_OPINION = 0.5  # what a memory gets that was not named: at most this share of a vote
+OPINION = 0.5  # what a memory gets that was not named: at most this share of a vote
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def votes(feedback: Feedback, shown: Iterable[int]) -> Mapping[int, float]:
     right = {*feedback.relevant, *([feedback.correction_id] if feedback.correction_id is not None else [])}
     cast: dict[int, float] = {}
     if feedback.relevant:
-        cast.update(dict.fromkeys(ranked, -_OPINION))
+        cast.update(dict.fromkeys(ranked, -OPINION))
     elif not feedback.irrelevant:
         opinion = _opinion(feedback)
         for rank, memory in enumerate(ranked, 1):
@@ -95,10 +95,10 @@ def votes(feedback: Feedback, shown: Iterable[int]) -> Mapping[int, float]:
 
 def _opinion(feedback: Feedback) -> float:
     if feedback.rating is not None:
-        return _OPINION * (feedback.rating - 3) / 2
+        return OPINION * (feedback.rating - 3) / 2
     if feedback.task_success is not None:
-        return _OPINION if feedback.task_success else -_OPINION
-    return -_OPINION if feedback.correction is not None else 0.0
+        return OPINION if feedback.task_success else -OPINION
+    return -OPINION if feedback.correction is not None else 0.0
 
 
 def _ids(given: Iterable[int], name: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ruvllm_mcp.learning import background, deep
+from ruvllm_mcp.learning.credit import Credits
 from ruvllm_mcp.learning.deep import Against
 from ruvllm_mcp.learning.instant import InstantLoop
 from ruvllm_mcp.learning.judging import Verdict, paired_bootstrap
@@ -49,7 +50,8 @@ class Material:
 
 def gathered(log: TrajectoryLog, fingerprint: str, vectors: Vectors, believed: Callable[[str], bool]) -> Material:
     """What believed clients rated of this embedder, the newest `MOST_REQUESTS` requests of it."""
-    said = [one for one in log.since(0) if one.fingerprint == fingerprint and believed(one.client)]
+    heard = _as_believed([one for one in log.since(0) if one.fingerprint == fingerprint])
+    said = [one for one in heard if believed(one.client)]
     settled = _settled(said)
     last = {one.request_id: one.seq for one in said}
     rows, questions = [], []
@@ -65,6 +67,17 @@ def gathered(log: TrajectoryLog, fingerprint: str, vectors: Vectors, believed: C
         quality = right / len(votes) if votes else 0.5
         questions.append((number, RatedQuestion(trajectory.vector, quality, votes)))
     return Material(tuple(rows), tuple(said), tuple(questions))
+
+
+def _as_believed(said: Sequence[Said]) -> list[Said]:
+    """The same with each vote as much as its feedback was believed when it came."""
+    credits, scaled = Credits(), []
+    for one in said:
+        belief = credits.belief(one.client, one.lesson.witness.agreement)
+        scaled.append(replace(one, votes={memory: belief * vote for memory, vote in one.votes.items()}))
+        if one.votes and one.lesson.shown:
+            credits.hear(one.client, one.lesson.witness)
+    return scaled
 
 
 def _settled(said: Sequence[Said]) -> dict[str, dict[int, float]]:

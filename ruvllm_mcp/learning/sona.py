@@ -38,7 +38,7 @@ from ruvllm_mcp.memory.journal import Journal
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.reports import FeedbackReceipt, LearnReport
 
-LEAST_CREDIT = 0.5  # of a client, for its feedback to train anything beyond single questions
+LEAST_BELIEF = 0.5  # in a client, and in a feedback of its, to train anything beyond single questions
 INSTANT_CANDIDATES = 24  # an instant step looks at the best of a search; the slower loops at all
 _CONFIRMED = 2.0  # in how many questions of a pattern a memory must have been right to be proposed
 _NEAREST_PATTERNS = 3
@@ -285,9 +285,11 @@ class SonaEngine:
 
     def _worked_out(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> Said:
         """What the next feedback says."""
+        agreed = agreement_of(trajectory, cast)
         same, lesson = self._associations.foreseen(
-            trajectory.vector, cast, trajectory.shown, agreement_of(trajectory, cast), client, trajectory.tokens
+            trajectory.vector, cast, trajectory.shown, agreed, client, trajectory.tokens
         )
+        is_believed = min(self._associations.credit(client), self._associations.belief(client, agreed)) >= LEAST_BELIEF
         return Said(
             self._seen + 1,
             trajectory.request_id,
@@ -298,7 +300,7 @@ class SonaEngine:
             same,
             cast,
             lesson,
-            self._step(trajectory, cast, client),
+            self._step(trajectory, cast) if is_believed else None,
         )
 
     def _noticed(self, report: LearnReport) -> LearnReport:
@@ -314,7 +316,7 @@ class SonaEngine:
 
     def _believed(self, client: str) -> bool:
         with self._lock:
-            return self._associations.credit(client) >= LEAST_CREDIT
+            return self._associations.credit(client) >= LEAST_BELIEF
 
     def _in_force(self) -> tuple[int, Learned]:
         with self._lock:
@@ -341,8 +343,8 @@ class SonaEngine:
         moved: FloatArray = learned.moved(query) + instant.move(query)
         return moved / np.float32(np.linalg.norm(moved))
 
-    def _step(self, trajectory: Trajectory, cast: Mapping[int, float], client: str) -> InstantStep | None:
-        if trajectory.fingerprint != self._fingerprint or self._associations.credit(client) < LEAST_CREDIT:
+    def _step(self, trajectory: Trajectory, cast: Mapping[int, float]) -> InstantStep | None:
+        if trajectory.fingerprint != self._fingerprint:
             return None
         learned, instant = self._state_for(trajectory.vector)
         weights = instant.weights(learned.weights)

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.associations import KNOTS, TOKEN_KNOTS, Associations, _rising
+from ruvllm_mcp.learning.associations import KNOTS, NO_COUNTS, TOKEN_KNOTS, Associations, Lesson, _rising
+from ruvllm_mcp.learning.credit import Witness
 from ruvllm_mcp.learning.trajectory import FloatArray
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.weights import DEFAULT
@@ -97,6 +98,21 @@ def test_one_feedback_lifts_a_paraphrase_until_counts_say_otherwise() -> None:
         direction[0], direction[2 + step] = 0.65, math.sqrt(1 - 0.65**2)
         told(associations, direction, {100 + step: 1.0})
     assert DEFAULT.taught * associations.evidence(paraphrase)[7] < 0.5
+
+
+def test_of_a_client_that_is_often_wrong_what_is_unlikely_counts_little() -> None:
+    associations = Associations(DIM)
+    rng = np.random.default_rng(4)
+    for number in range(200):  # half of it right, that is first, and half anything
+        agreed = 1.0 if number % 2 else float(rng.random())
+        lesson = Lesson(NO_COUNTS, 10, 1, Witness(agreed))
+        associations.learn(next(_numbers), unit(0, 0, 1), {number + 10: 1.0}, "hasty", None, lesson)
+    for memory, agreed in ((7, 1.0), (8, 0.1)):
+        lesson = Lesson(NO_COUNTS, 10, 1, Witness(agreed))
+        associations.learn(next(_numbers), unit(1), {memory: 1.0}, "hasty", None, lesson)
+    evidence = associations.evidence(unit(1))
+    assert evidence[7] > 0.4
+    assert 0 < evidence[8] < evidence[7] / 3
 
 
 def test_a_client_that_names_the_same_few_whatever_is_asked_loses_its_credit() -> None:

@@ -41,6 +41,40 @@ def test_hostile_feedback_loses_all_credit() -> None:
     assert credit.share == 0.0
 
 
+@pytest.mark.parametrize("share_wrong", [0.0, 0.2, 0.5])
+def test_a_feedback_is_believed_as_often_as_such_feedback_is_right(share_wrong: float) -> None:
+    """The oracle: a mixture whose wrong part is known."""
+    random = np.random.default_rng(5)
+    count = 4000
+    is_wrong = random.random(count) < share_wrong
+    any_place = random.random(count)
+    honest = np.where(random.random(count) < 0.15, any_place, random.beta(6, 1, size=count))
+    agreements = np.where(is_wrong, any_place, honest)
+    credit = Credit()
+    for value in agreements.tolist():
+        credit.hear(Witness(value))
+    for low, high in ((0.0, 0.3), (0.3, 0.6), (0.6, 0.8), (0.8, 1.0)):
+        such = (agreements >= low) & (agreements < high)
+        believed = np.mean([credit.belief(value) for value in agreements[such].tolist()])
+        assert believed == pytest.approx(1 - is_wrong[such].mean(), abs=0.06)
+    assert credit.belief(None) == pytest.approx(1 - share_wrong, abs=0.04)
+
+
+def test_who_is_consistent_is_believed_whatever_the_ranking_says() -> None:
+    credit = Credit()
+    for _ in range(100):
+        credit.hear(Witness(0.1, 0.6, 0.3))
+    assert credit.belief(0.1) == 1.0
+
+
+def test_newcomers_are_believed_by_one_record() -> None:
+    credits = Credits()
+    assert credits.belief("anybody", 0.0) == 1.0
+    for number in range(100):
+        credits.hear(f"liar {number}", HOSTILE)
+    assert credits.belief("somebody new", 0.1) < 0.1
+
+
 def test_agreement_is_the_area_under_the_curve() -> None:
     random = np.random.default_rng(1)
     scores, right = random.integers(6, size=40).tolist(), (random.random(40) < 0.3).tolist()
