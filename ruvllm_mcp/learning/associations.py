@@ -149,7 +149,7 @@ class Associations:
         right = {memory for memory, vote in votes.items() if vote >= 1.0}
         if not right:
             return same, Lesson(NO_COUNTS, 0, 0)
-        seen = set(shown)
+        seen, asked = frozenset(shown), frozenset(votes)
         counts = [[0.0] * len(KNOTS) for _ in range(4)]
         lent: set[int] = set()
         lent_by_others: set[int] = set()
@@ -157,14 +157,16 @@ class Associations:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
             question = self._settled(slot)
-            for row, spoken in ((0, question.good), (2, question.bad & votes.keys())):
-                hits = len(right & spoken)
-                for at, part in ((knot, 1 - share), (knot + 1, share)):
-                    counts[row][at] += part * len(spoken)
-                    counts[row + 1][at] += part * hits
-            here = question.good & seen
-            lent |= here
-            lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
+            for row, spoken in ((0, question.good), (2, question.bad & asked)):
+                if spoken:
+                    hits = len(right & spoken)
+                    for at, part in ((knot, 1 - share), (knot + 1, share)):
+                        counts[row][at] += part * len(spoken)
+                        counts[row + 1][at] += part * hits
+            if not question.good.isdisjoint(seen):
+                here = question.good & seen
+                lent |= here
+                lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
         found = len(right & seen)
         borne_out = lent_by_others or lent
         expected = len(borne_out) * found / len(seen) if seen else 0.0

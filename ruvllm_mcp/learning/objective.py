@@ -95,9 +95,12 @@ def _judged(
     many memories were. No places where that says nothing of the ranking."""
     right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
     ids = trajectory.candidates.ids.tolist() if TAUGHT in trajectory.candidates.names else []
-    kept = [place for place, memory in enumerate(ids) if most is None or place < most or memory in right_ids]
-    right = np.array([ids[place] in right_ids for place in kept], np.bool_)
-    return kept if right.any() and not right.all() else [], right, len(right_ids)
+    first = len(ids) if most is None else min(most, len(ids))
+    kept = list(range(first))
+    if not right_ids.issubset(ids[:first]):
+        kept += [place for place in range(first, len(ids)) if ids[place] in right_ids]
+    right = [ids[place] in right_ids for place in kept]
+    return kept if any(right) and not all(right) else [], np.array(right, np.bool_), len(right_ids)
 
 
 def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | None:
@@ -105,12 +108,15 @@ def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | 
     candidates = trajectory.candidates
     if TAUGHT not in candidates.names:
         return None
-    learned = [place for place, name in enumerate(candidates.names) if name in (TAUGHT, CONFIRMED)]
-    place_of = {memory: place for place, memory in enumerate(candidates.ids.tolist())}
-    shown = [memory for memory in trajectory.shown if memory in place_of]
-    parts = candidates.parts[[place_of[memory] for memory in shown]]
-    untrained = parts.sum(axis=1) - parts[:, learned].sum(axis=1)
-    return agreement(untrained.tolist(), [votes.get(memory, 0.0) >= _RIGHT for memory in shown])
+    ids, known = candidates.ids.tolist(), trajectory.shown
+    if tuple(ids[: len(known)]) == known:  # the usual case: the best were shown
+        rows = candidates.parts[: len(known)]
+    else:
+        place_of = {memory: place for place, memory in enumerate(ids)}
+        known = tuple(memory for memory in known if memory in place_of)
+        rows = candidates.parts[[place_of[memory] for memory in known]]
+    is_untrained = np.array([name not in (TAUGHT, CONFIRMED) for name in candidates.names], np.float32)
+    return agreement((rows @ is_untrained).tolist(), [votes.get(memory, 0.0) >= _RIGHT for memory in known])
 
 
 def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
