@@ -66,10 +66,10 @@ typedef struct rv_llm_linear {
     float *out, *onto;
 } rv_llm_linear;
 
-/* Inside a job: this thread's share of up to three products. `next`, 0 before the first thread comes, hands out the work;
- * `panel` is the thread's own, rv_llm_panel_bytes of the widest matrix, 64-aligned. */
+/* Inside a job of so many threads: this thread's share of up to three products. `next`, 0 before the first thread comes, hands
+ * out the work; `panel` is the thread's own, rv_llm_panel_bytes of the widest matrix, 64-aligned. */
 void rv_llm_multiply(const rv_llm_kernels *kernels, const rv_llm_linear *linears, size_t count, const rv_llm_span *spans,
-                     size_t span_count, atomic_size_t *next, void *panel);
+                     size_t span_count, size_t threads, atomic_size_t *next, void *panel);
 size_t rv_llm_panel_bytes(size_t cols);
 
 /* How many numbers share a scale in the activations a type is multiplied with: 0 for floats, RV_SMALL_BLOCK, RV_LARGE_BLOCK. */

@@ -1,20 +1,25 @@
-/* Activations times matrices, shared among threads. The rows of all matrices of a stage are cut into units of a few tens of
- * kilobytes, which threads take as they come; a row's sums are made whole by one thread, so that it does not matter which. */
+/* Activations times matrices, shared among threads. The rows of all matrices of a stage are cut into chunks of a few tens of
+ * kilobytes. Threads take them as they come, many at once while many are left: memory is read fastest in long stretches, and
+ * with the last ones small threads end together. A row's sums are made whole by one thread, so that it does not matter which. */
 #include "rv_llm_internal.h"
 #include "../rv_pool.h"
 #include "../rv.h"
 
 #include <stdlib.h>
 
-enum { UNIT_BYTES = 96 << 10 };
+enum { CHUNK_BYTES = 48 << 10, MOST_CHUNKS = 16 };
 
 size_t rv_llm_panel_bytes(size_t cols) { return RV_PANEL_MOST * ((cols + 15) / 16 * 16) * sizeof(float); }
 
 static size_t panel_rows(const rv_llm_kernels *k) { return k->panel_rows ? k->panel_rows : 1; }
 
-static size_t unit_rows(const rv_llm_kernels *k, const rv_llm_matrix *m) {
-    const size_t rows = panel_rows(k), wanted = UNIT_BYTES / m->row_bytes;
+static size_t chunk_rows(const rv_llm_kernels *k, const rv_llm_matrix *m) {
+    const size_t rows = panel_rows(k), wanted = CHUNK_BYTES / m->row_bytes;
     return wanted < rows ? rows : wanted / rows * rows;
+}
+
+static size_t chunks_of(const rv_llm_kernels *k, const rv_llm_matrix *m) {
+    return (m->rows + chunk_rows(k, m) - 1) / chunk_rows(k, m);
 }
 
 static void by_rows(const rv_llm_kernels *k, const rv_llm_linear *l, size_t row, size_t rows, const rv_llm_span *span) {
@@ -61,7 +66,7 @@ static void add_up(const rv_llm_linear *l, size_t row, size_t rows, const rv_llm
     }
 }
 
-static void multiply_unit(const rv_llm_kernels *k, const rv_llm_linear *l, size_t row, size_t rows,
+static void multiply_rows(const rv_llm_kernels *k, const rv_llm_linear *l, size_t row, size_t rows,
                           const rv_llm_span *spans, size_t span_count, void *panel) {
     int prompts = 0;
     for (size_t i = 0; i < span_count; i++) {
@@ -72,19 +77,30 @@ static void multiply_unit(const rv_llm_kernels *k, const rv_llm_linear *l, size_
     for (size_t i = 0; i < span_count && (l->bias || l->onto); i++) add_up(l, row, rows, &spans[i]);
 }
 
+/* Chunks [first, end) of a matrix, which are in the cache one by one for all the tokens there may be. */
+static void multiply_chunks(const rv_llm_kernels *k, const rv_llm_linear *l, size_t first, size_t end,
+                            const rv_llm_span *spans, size_t span_count, void *panel) {
+    const size_t rows = chunk_rows(k, l->matrix), step = spans[span_count - 1].end > 1 ? 1 : end - first;
+    for (; first < end; first += step) {
+        const size_t row = first * rows, left = l->matrix->rows - row;
+        multiply_rows(k, l, row, left < step * rows ? left : step * rows, spans, span_count, panel);
+    }
+}
+
 void rv_llm_multiply(const rv_llm_kernels *k, const rv_llm_linear *linears, size_t count, const rv_llm_span *spans,
-                     size_t span_count, atomic_size_t *next, void *panel) {
-    for (;;) {
-        size_t unit = atomic_fetch_add_explicit(next, 1, memory_order_relaxed), i = 0;
-        for (; i < count; i++) {
-            const size_t rows = unit_rows(k, linears[i].matrix), units = (linears[i].matrix->rows + rows - 1) / rows;
-            if (unit < units) break;
-            unit -= units;
+                     size_t span_count, size_t threads, atomic_size_t *next, void *panel) {
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) total += chunks_of(k, linears[i].matrix);
+    for (size_t seen; (seen = atomic_load_explicit(next, memory_order_relaxed)) < total;) {
+        const size_t share = (total - seen) / (2 * threads - 1);
+        const size_t some = share < 1 ? 1 : share < MOST_CHUNKS ? share : MOST_CHUNKS;
+        size_t first = atomic_fetch_add_explicit(next, some, memory_order_relaxed), end = first + some;
+        for (size_t i = 0; i < count && end; i++) {
+            const size_t chunks = chunks_of(k, linears[i].matrix), until = end < chunks ? end : chunks;
+            if (first < until) multiply_chunks(k, &linears[i], first, until, spans, span_count, panel);
+            first -= first < chunks ? first : chunks;
+            end -= until;
         }
-        if (i == count) return;
-        const rv_llm_linear *l = &linears[i];
-        const size_t rows = unit_rows(k, l->matrix), row = unit * rows, left = l->matrix->rows - row;
-        multiply_unit(k, l, row, left < rows ? left : rows, spans, span_count, panel);
     }
 }
 
@@ -103,7 +119,7 @@ static void multiply(void *context, size_t thread) {
     const rv_llm_activations *a = p->linear.from;
     for (size_t t = thread; a->group && t < p->span.end; t += p->threads) p->kernels.quantize(a, t, 1, 0, a->cols);
     rv_pool_meet();
-    rv_llm_multiply(&p->kernels, &p->linear, 1, &p->span, 1, &p->next, p->panels + thread * p->panel_bytes);
+    rv_llm_multiply(&p->kernels, &p->linear, 1, &p->span, 1, p->threads, &p->next, p->panels + thread * p->panel_bytes);
 }
 
 int rv_llm_product(const rv_llm_tensor *matrix, const float *x, size_t tokens, float *out) {

@@ -53,7 +53,7 @@ static void activate(const rv_llm_pass *p, const rv_llm_runs *runs, int kinds, a
 
 static void multiply(const rv_llm_pass *p, const rv_llm_runs *runs, const rv_llm_linear *linears, size_t count,
                      atomic_size_t *next, void *scratch) {
-    rv_llm_multiply(&p->kernels, linears, count, runs->span, runs->spans, next, scratch);
+    rv_llm_multiply(&p->kernels, linears, count, runs->span, runs->spans, p->threads, next, scratch);
     rv_pool_meet();
 }
 

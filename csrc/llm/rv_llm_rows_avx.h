@@ -1,15 +1,25 @@
-/* Rows of quantised matrices straight from the file's layout, on 256-bit vectors, for AVX2 and for AVX-512 with VNNI, which define
+/* Rows of quantised matrices straight from the file's layout, on 256-bit vectors, for AVX2 and for AVX-512 with VNNI, which
+ * define
  *
  *   dot_unsigned_two(a, x, b, y)   8 sums of four products of unsigned codes below 32 with signed bytes, a * x + b * y
  *   dot_signed_two(a, x, b, y)     the same of signed bytes in [-128, 127] with signed bytes in [-127, 127]
  *   dot_scaled(codes, x, scales)   the same of codes below 64 with one x, each sum times its lane's int16 scale
+ *   dot_scaled_two(a, x, b, y, scales)   the same of codes below 32, a * x + b * y
  *
  * Small blocks are taken two at a time, one in each half of a vector, so that both halves of their bytes go through the same
- * instructions; eight scales are widened and multiplied by the activations' at once. */
+ * instructions; eight scales are widened and multiplied by the activations' at once. Of large blocks two rows are taken at a
+ * time, one in each half, so that 16 numbers that share a scale fill a half. */
 typedef __m256i W;
 
 INLINE W w_load(const void *p) { return _mm256_loadu_si256(p); }
 INLINE W w_zero(void) { return _mm256_setzero_si256(); }
+
+/* A sum that the compiler may not take apart: it would keep many products first, in memory, and add them up afterwards. */
+INLINE W w_add(W sum, W some) {
+    sum = _mm256_add_epi32(sum, some);
+    __asm__("" : "+x"(sum));
+    return sum;
+}
 
 INLINE W w_two(const void *low, const void *high) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)), _mm_loadu_si128(high), 1);
@@ -165,102 +175,148 @@ INLINE void rows_small(const uint8_t *row, const size_t count, size_t apart, con
     END_ROWS;
 }
 
-/* The 8 scales, then the 8 minima, of a Q4_K or Q5_K block as int16: four of each are the low 6 bits of a byte, the others a half of
- * a byte and two bits that those left over. `packed` is read four bytes too far, which are the block's own. */
-INLINE W q4_k_scales(const uint8_t *packed) {
-    const __m128i words = _mm_loadu_si128((const void *)packed);
-    const __m128i six = _mm_shuffle_epi32(words, 0x50), four = _mm_shuffle_epi32(words, 0xaa);
-    const __m128i low = _mm_and_si128(six, _mm_setr_epi32(0x3f3f3f3f, 0, 0x3f3f3f3f, 0));
-    const __m128i top = _mm_and_si128(_mm_srli_epi32(six, 2), _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
-    const __m128i shifted = _mm_srlv_epi32(four, _mm_setr_epi32(0, 0, 0, 4));
-    const __m128i rest = _mm_and_si128(shifted, _mm_setr_epi32(0, 0x0f0f0f0f, 0, 0x0f0f0f0f));
-    return _mm256_cvtepu8_epi16(_mm_or_si128(low, _mm_or_si128(top, rest)));
-}
+enum { PAIRS = STREAMS / 2 };
+
+typedef struct two_rows {
+    const uint8_t *first, *second;
+} two_rows;
+
+INLINE W both_at(two_rows of, size_t at) { return w_two(of.first + at, of.second + at); }
+
+/* Sixteen bytes of x for both rows. */
+INLINE W w_both(const void *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(p)); }
 
 /* The int16 number i of each half in all of its int16. */
 INLINE W w_spread_number(W numbers, int i) {
     return _mm256_shuffle_epi8(numbers, _mm256_set1_epi16((short)((2 * i + 1) << 8 | 2 * i)));
 }
 
-/* Bit `bit` of each byte as 16 or 0. */
-INLINE W bit_as_fifth(W bits, const int bit) {
-    const W there = bit < 4 ? _mm256_slli_epi16(bits, 4 - bit) : _mm256_srli_epi16(bits, bit - 4);
-    return _mm256_and_si256(there, _mm256_set1_epi8(16));
+/* Each row's 8 scales, then its 8 minima, of Q4_K or Q5_K, a byte each: four of each are the low 6 bits of a byte, the others a
+ * half of a byte and two bits that those left over. */
+INLINE W q4_k_scales(two_rows of) {
+    const W words = both_at(of, 4);
+    const W six = _mm256_shuffle_epi32(words, 0x50), four = _mm256_shuffle_epi32(words, 0xaa);
+    const W low = _mm256_and_si256(six, _mm256_set1_epi64x(0x3f3f3f3f));
+    const W top = _mm256_and_si256(_mm256_srli_epi32(six, 2), _mm256_set1_epi64x(0x3030303000000000));
+    const W shifted = _mm256_srlv_epi32(four, _mm256_setr_epi32(0, 0, 0, 4, 0, 0, 0, 4));
+    const W rest = _mm256_and_si256(shifted, _mm256_set1_epi64x(0x0f0f0f0f00000000));
+    return _mm256_or_si256(low, _mm256_or_si256(top, rest));
 }
 
-INLINE void block_with_least(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
-                             const size_t tokens, const int kind, __m256 *sums) {
-    const uint8_t *halves = block + (kind == Q5_K ? 48 : 16);
-    const W both = q4_k_scales(block + 4);
-    const W scales = _mm256_permute2x128_si256(both, both, 0);
-    const W each = _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)); /* minima by twos */
-    const W twice = _mm256_shuffle_epi8(
-        each, _mm256_setr_epi64x(0x0302030201000100, 0x0b0a0b0a09080908, 0x0302030201000100, 0x0b0a0b0a09080908));
-    W dots[RV_LLM_TOGETHER];
-    for (size_t t = 0; t < tokens; t++) dots[t] = w_zero();
-#pragma GCC unroll 4
-    for (int run = 0; run < 4; run++) {
-        const W codes = w_load(halves + 32 * run);
-        W low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-        W high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi8(15));
-        if (kind == Q5_K) {
-            low = _mm256_or_si256(low, bit_as_fifth(w_load(block + 16), 2 * run));
-            high = _mm256_or_si256(high, bit_as_fifth(w_load(block + 16), 2 * run + 1));
-        }
-        const W low_by = w_spread_number(scales, 2 * run), high_by = w_spread_number(scales, 2 * run + 1);
+/* Sixteen codes of each row's run `run` of Q4_K or Q5_K, from number i on. */
+INLINE W q4_k_codes(two_rows of, const int run, const int i, const int kind) {
+    const W both = both_at(of, (kind == Q5_K ? 48 : 16) + run / 2 * 32 + i);
+    const W half = _mm256_and_si256(run % 2 ? _mm256_srli_epi16(both, 4) : both, _mm256_set1_epi8(15));
+    if (kind == Q4_K) return half;
+    const W bits = both_at(of, 16 + i);
+    const W fifth = run < 4 ? _mm256_slli_epi16(bits, 4 - run) : _mm256_srli_epi16(bits, run - 4);
+    return _mm256_or_si256(half, _mm256_and_si256(fifth, _mm256_set1_epi8(16)));
+}
+
+INLINE void add_with_least(const two_rows *rows, const size_t pairs, const rv_llm_activations *a, size_t token, size_t b,
+                           const size_t tokens, const int kind, __m256 sums[][RV_LLM_TOGETHER]) {
+    W scales[PAIRS], minima[PAIRS], dots[PAIRS][RV_LLM_TOGETHER];
+    for (size_t n = 0; n < pairs; n++) {
+        const W bytes = q4_k_scales(rows[n]);
+        scales[n] = _mm256_unpacklo_epi8(bytes, w_zero());
+        minima[n] = _mm256_unpackhi_epi8(bytes, w_zero());
+        for (size_t t = 0; t < tokens; t++) dots[n][t] = w_zero();
+    }
+#pragma GCC unroll 8
+    for (int run = 0; run < 8; run++)
         for (size_t t = 0; t < tokens; t++) {
-            const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 64 * run;
-            dots[t] = _mm256_add_epi32(dots[t], dot_scaled(low, w_load(x), low_by));
-            dots[t] = _mm256_add_epi32(dots[t], dot_scaled(high, w_load(x + 32), high_by));
+            const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 32 * run;
+            const W low_x = w_both(x), high_x = w_both(x + 16);
+            for (size_t n = 0; n < pairs; n++) {
+                const W low = q4_k_codes(rows[n], run, 0, kind), high = q4_k_codes(rows[n], run, 16, kind);
+                const W by = w_spread_number(scales[n], run);
+                dots[n][t] = w_add(dots[n][t], dot_scaled_two(low, low_x, high, high_x, by));
+            }
         }
-    }
-    int32_t halves_of;
-    memcpy(&halves_of, block, sizeof halves_of);
-    const __m128 d_least = _mm_cvtph_ps(_mm_cvtsi32_si128(halves_of));
-    const __m256 d = _mm256_broadcastss_ps(d_least), least = _mm256_broadcastss_ps(_mm_movehdup_ps(d_least));
     for (size_t t = 0; t < tokens; t++) {
-        const __m256 scale = _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]);
-        const W of = _mm256_madd_epi16(twice, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
-        sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), _mm256_mul_ps(d, scale), sums[t]);
-        sums[t] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of), _mm256_mul_ps(least, scale), sums[t]);
+        const int16_t *x_sums = a->sums + (token + t) * a->cols / RV_SUM + 16 * b;
+        const W by_sixteen = w_load(x_sums);
+        const W by_runs = _mm256_permute4x64_epi64(_mm256_hadd_epi16(by_sixteen, by_sixteen), 0x88);
+        const __m256 x_scale = _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]);
+        for (size_t n = 0; n < pairs; n++) {
+            const __m128i first = _mm_loadl_epi64((const void *)rows[n].first);
+            const __m128i second = _mm_loadl_epi64((const void *)rows[n].second);
+            const __m256 d_least = _mm256_mul_ps(_mm256_cvtph_ps(_mm_unpacklo_epi64(first, second)), x_scale);
+            const __m256 least = _mm256_cvtepi32_ps(_mm256_madd_epi16(minima[n], by_runs));
+            sums[n][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[n][t]), _mm256_permute_ps(d_least, 0), sums[n][t]);
+            sums[n][t] = _mm256_fnmadd_ps(least, _mm256_permute_ps(d_least, 0x55), sums[n][t]);
+        }
     }
 }
 
-INLINE void block_q6_k(const uint8_t *block, const rv_llm_activations *a, size_t token, size_t b,
-                       const size_t tokens, __m256 *sums) {
-    const W two = _mm256_set1_epi8(0x30), four = _mm256_set1_epi8(15);
-    const W scales = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)rv_q6_k_scales(block)));
-    W dots[RV_LLM_TOGETHER];
-    for (size_t t = 0; t < tokens; t++) { /* the offset: 32 times scales with sums, pair by pair */
-        const W of = _mm256_madd_epi16(scales, w_load(a->sums + (token + t) * a->cols / RV_SUM + 16 * b));
-        dots[t] = _mm256_sub_epi32(w_zero(), _mm256_slli_epi32(of, 5));
+/* Sixteen codes of each row's run `run` of Q6_K: every eight runs, 64 bytes hold the low halves of four and the high ones of the
+ * other four, and 32 bytes the upper bits of all. */
+INLINE W q6_k_codes(two_rows of, const int run) {
+    const int part = run / 8, piece = run % 8 / 2, i = run % 2 * 16;
+    const W low = both_at(of, part * 64 + piece % 2 * 32 + i), upper = both_at(of, 128 + part * 32 + i);
+    const W half = _mm256_and_si256(piece < 2 ? low : _mm256_srli_epi16(low, 4), _mm256_set1_epi8(15));
+    const W bits = piece < 2    ? _mm256_slli_epi16(upper, 4 - 2 * piece)
+                   : piece == 2 ? upper
+                                : _mm256_srli_epi16(upper, 2);
+    return _mm256_or_si256(half, _mm256_and_si256(bits, _mm256_set1_epi8(0x30)));
+}
+
+INLINE void add_q6_k(const two_rows *rows, const size_t pairs, const rv_llm_activations *a, size_t token, size_t b,
+                     const size_t tokens, __m256 sums[][RV_LLM_TOGETHER]) {
+    W scales[PAIRS][2], dots[PAIRS][RV_LLM_TOGETHER];
+    for (size_t n = 0; n < pairs; n++) {
+        const W bytes = both_at(rows[n], 192);
+        scales[n][0] = _mm256_srai_epi16(_mm256_unpacklo_epi8(bytes, bytes), 8);
+        scales[n][1] = _mm256_srai_epi16(_mm256_unpackhi_epi8(bytes, bytes), 8);
+        for (size_t t = 0; t < tokens; t++) { /* the offset: 32 times scales with sums */
+            const int16_t *x_sums = a->sums + (token + t) * a->cols / RV_SUM + 16 * b;
+            const W excess = _mm256_add_epi32(_mm256_madd_epi16(scales[n][0], w_both(x_sums)),
+                                              _mm256_madd_epi16(scales[n][1], w_both(x_sums + 8)));
+            dots[n][t] = _mm256_sub_epi32(w_zero(), _mm256_slli_epi32(excess, 5));
+        }
     }
-#pragma GCC unroll 2
-    for (int part = 0; part < 2; part++) {
-        const W first = w_load(block + 64 * part), second = w_load(block + 64 * part + 32);
-        const W upper = w_load(block + 128 + 32 * part);
-        const W eight = part ? _mm256_permute2x128_si256(scales, scales, 0x11)
-                             : _mm256_permute2x128_si256(scales, scales, 0);
-        const W codes[4] = {
-            _mm256_or_si256(_mm256_and_si256(first, four), _mm256_and_si256(_mm256_slli_epi16(upper, 4), two)),
-            _mm256_or_si256(_mm256_and_si256(second, four), _mm256_and_si256(_mm256_slli_epi16(upper, 2), two)),
-            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(first, 4), four), _mm256_and_si256(upper, two)),
-            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(second, 4), four),
-                            _mm256_and_si256(_mm256_srli_epi16(upper, 2), two)),
-        };
-#pragma GCC unroll 4
-        for (int run = 0; run < 4; run++) { /* 32 numbers: sixteen by one scale, sixteen by the next */
-            const W by = _mm256_blend_epi32(w_spread_number(eight, 2 * run), w_spread_number(eight, 2 * run + 1), 0xf0);
-            for (size_t t = 0; t < tokens; t++) {
-                const int8_t *x = a->q + (token + t) * a->cols + 256 * b + 128 * part + 32 * run;
-                dots[t] = _mm256_add_epi32(dots[t], dot_scaled(codes[run], w_load(x), by));
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) { /* those whose codes share bytes together: 0, 2, 4, 6, 1, 3, 5, 7, 8 and so on */
+        const int run = i / 8 * 8 + i % 4 * 2 + i / 4 % 2;
+        for (size_t t = 0; t < tokens; t++) {
+            const W x = w_both(a->q + (token + t) * a->cols + 256 * b + 16 * run);
+            for (size_t n = 0; n < pairs; n++) {
+                const W by = w_spread_number(scales[n][run / 8], run % 8);
+                dots[n][t] = w_add(dots[n][t], dot_scaled(q6_k_codes(rows[n], run), x, by));
             }
         }
     }
-    for (size_t t = 0; t < tokens; t++) {
-        const __m256 scale = _mm256_set1_ps(half(block + 208) * a->scales[(token + t) * a->cols / 256 + b]);
-        sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t]), scale, sums[t]);
+    for (size_t n = 0; n < pairs; n++) {
+        const __m256 d = _mm256_set_m128(_mm_set1_ps(half(rows[n].second + 208)), _mm_set1_ps(half(rows[n].first + 208)));
+        for (size_t t = 0; t < tokens; t++) {
+            const __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a->scales[(token + t) * a->cols / 256 + b]));
+            sums[n][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[n][t]), scale, sums[n][t]);
+        }
     }
 }
 
-#include "rv_llm_rows_large.h"
+/* `count` rows, `apart` of them apart; a single one goes with itself. */
+INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
+                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
+    const size_t step = apart * (a->cols / 256) * bytes, pairs = (count + 1) / 2;
+    __m256 sums[PAIRS][RV_LLM_TOGETHER];
+    two_rows rows[PAIRS];
+    for (size_t n = 0; n < pairs; n++) {
+        rows[n] = (two_rows){row + 2 * n * step, row + (count > 1 ? 2 * n + 1 : 0) * step};
+        for (size_t t = 0; t < tokens; t++) sums[n][t] = _mm256_setzero_ps();
+    }
+    for (size_t b = 0; b < a->cols / 256; b++) {
+        if (kind == Q6_K) add_q6_k(rows, pairs, a, token, b, tokens, sums);
+        else add_with_least(rows, pairs, a, token, b, tokens, kind, sums);
+        for (size_t n = 0; n < pairs; n++) rows[n].first += bytes, rows[n].second += bytes;
+    }
+    for (size_t n = 0; n < count; n++)
+        for (size_t t = 0; t < tokens; t++) {
+            const __m256 both = sums[n / 2][t];
+            const __m128 four = n % 2 ? _mm256_extractf128_ps(both, 1) : _mm256_castps256_ps128(both);
+            const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            out[t * stride + n * apart] = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+        }
+}
+
+#include "rv_llm_rows_kinds.h"

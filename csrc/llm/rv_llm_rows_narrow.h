@@ -148,4 +148,16 @@ INLINE void block_q6_k(const uint8_t *block, const rv_llm_activations *a, size_t
         sums[t] = v_fma(i_float(dots[t]), v_set(d * a->scales[(token + t) * a->cols / 256 + b]), sums[t]);
 }
 
-#include "rv_llm_rows_large.h"
+INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
+                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
+    const size_t step = apart * (a->cols / 256) * bytes;
+    BEGIN_ROWS;
+    for (size_t b = 0; b < a->cols / 256; b++, row += bytes)
+        for (size_t n = 0; n < count; n++) {
+            if (kind == Q6_K) block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
+            else block_with_least(row + n * step, a, token, b, tokens, kind, sums[n]);
+        }
+    END_ROWS;
+}
+
+#include "rv_llm_rows_kinds.h"

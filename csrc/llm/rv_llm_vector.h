@@ -145,16 +145,22 @@ static void attend(const rv_llm_attention *a) {
     else attend_over(a, 0);
 }
 
-/* One token: rows of STREAMS places far apart in turn, since one core gets more out of memory when it reads several pages at once
- * (Zen 3: 20 GB/s of four streams, 14 of one). Several tokens: one row after the other. A row's sums are the same either way. */
+/* Rows far apart in turn, since one core gets more out of memory when it reads several pages at once (Zen 3: 20 GB/s of four
+ * streams, 14 of one): STREAMS of them for one token, two for several, whose sums fill the registers. A row's sums are the
+ * same in any company. */
 enum { STREAMS = 4 };
 #define ROWS(kind)                                                                                                     \
     static void rows_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, const rv_llm_activations *a,        \
                             size_t token, size_t tokens, float *out, size_t stride) {                                  \
+        const size_t abreast = tokens == 1 ? STREAMS : 2, apart = rows / abreast;                                      \
         size_t r = 0;                                                                                                  \
-        const size_t apart = rows / STREAMS;                                                                           \
-        for (; tokens == 1 && r < apart; r++, weights += row_bytes, out++) ROWS_##kind(STREAMS, apart, 1);             \
-        if (r) r *= STREAMS, weights += (r - apart) * row_bytes, out += r - apart;                                     \
+        for (; r < apart; r++, weights += row_bytes, out++) {                                                          \
+            if (tokens == 1) ROWS_##kind(STREAMS, apart, 1);                                                           \
+            else if (tokens == 2) ROWS_##kind(2, apart, 2);                                                            \
+            else if (tokens == 3) ROWS_##kind(2, apart, 3);                                                            \
+            else ROWS_##kind(2, apart, 4);                                                                             \
+        }                                                                                                              \
+        r *= abreast, weights += (r - apart) * row_bytes, out += r - apart;                                            \
         for (; r < rows; r++, weights += row_bytes, out++) {                                                           \
             if (tokens == 1) ROWS_##kind(1, 0, 1);                                                                     \
             else if (tokens == 2) ROWS_##kind(1, 0, 2);                                                                \

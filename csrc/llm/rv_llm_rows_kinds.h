@@ -1,16 +1,4 @@
-/* Rows of large blocks over an instruction set's block_with_least and block_q6_k, and all kinds' rows. */
-INLINE void rows_large(const uint8_t *row, const size_t count, size_t apart, size_t bytes, const rv_llm_activations *a,
-                       size_t token, const size_t tokens, const int kind, float *out, size_t stride) {
-    const size_t step = apart * (a->cols / 256) * bytes;
-    BEGIN_ROWS;
-    for (size_t b = 0; b < a->cols / 256; b++, row += bytes)
-        for (size_t n = 0; n < count; n++) {
-            if (kind == Q6_K) block_q6_k(row + n * step, a, token, b, tokens, sums[n]);
-            else block_with_least(row + n * step, a, token, b, tokens, kind, sums[n]);
-        }
-    END_ROWS;
-}
-
+/* All kinds' rows, over the rows_small and rows_large of the file that includes this. */
 #define ROWS_q8_0(count, apart, tokens) \
     rows_small(weights, count, apart, a, token, tokens, Q8_0, out, stride)
 #define ROWS_q4_0(count, apart, tokens) \
