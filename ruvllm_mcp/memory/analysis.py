@@ -1,8 +1,9 @@
 """Text to index terms: words, identifiers split into their parts, endings taken off, each under a number.
 
 `parseHTTPHeader` gives the terms of "parse http header" and the whole identifier besides, so that both the prose and
-the exact name find it. `VERSION` is stored beside what was derived; a store analysed by another version is analysed
-again.
+the exact name find it. Chinese, Japanese and Korean are written with few spaces or long endings: there every pair of
+neighbouring characters is a term. `VERSION` is stored beside what was derived; a store analysed by another version is
+analysed again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 _WORD = re.compile(r"[^\W_]+(?:[_'’.-][^\W_]+)*")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_EAST_ASIAN = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_PAIRED = re.compile(f"[{_EAST_ASIAN}]")
+_FOREIGN_PART = re.compile(rf"[{_EAST_ASIAN}]+|\d+|[^\W\d_{_EAST_ASIAN}]+")
 _COMMON_WORDS = "a an and are as at be but by for from has have in is it its of on or that the this to was with"
 _STOP = frozenset(_COMMON_WORDS.split())
 # What turns words into a question. They stay in the index, where a song may be called "Who are you", but say nothing of
@@ -76,8 +80,14 @@ _KNOWN = _Known()
 
 
 def _terms_of(word: str) -> list[int]:
-    parts = [part.lower() for part in _PART.findall(word)]
-    out = [_stem(part) for part in parts if part not in _STOP]
+    is_plain = word.replace("’", "'").isascii()
+    parts = [part.lower() for part in (_PART if is_plain else _FOREIGN_PART).findall(word)]
+    out = []
+    for part in parts:
+        if _PAIRED.match(part):
+            out += [part[at : at + 2] for at in range(max(1, len(part) - 1))]
+        elif part not in _STOP:
+            out.append(_stem(part))
     if len(parts) > 1:
         out.append("".join(parts)[:64])
     return list(map(term_id, out))

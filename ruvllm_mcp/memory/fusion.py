@@ -4,9 +4,9 @@ Cosine, late interaction and BM25 are each measured in standard deviations over 
 scale matters, and added up. How much each counts follows two things that can be seen without judgements: whether the
 candidates are turns of a conversation (short and full of reference, where a whole turn's meaning says little and its
 single words much), and how long the question is (a long one has more words to match). A turn then gets a share of the
-scores of what was said around it: an answer seldom repeats the question's words, the turn before it does. Memories
-outside sessions have no such neighbours, so a collection without order is left as it is. What is alike or linked backs
-each other up, too (see `graph`).
+scores of what was said around it, less where turns are long: an answer seldom repeats the question's words, the turn
+before it does. Memories outside sessions have no such neighbours, so a collection without order is left as it is. What
+is alike or linked backs each other up, too (see `graph`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 
 HALF_LIFE_SECONDS = 90 * 86_400
 USUAL_QUESTION = 12.0
+USUAL_TURN = 36.0  # tokens
 LEAST_SHARE = 0.05
 
 
@@ -60,7 +61,8 @@ class Scale:
 def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights: FusionWeights = DEFAULT) -> Fused:
     """Scores every candidate, and turns beside the best ones that were not among them. Pure in its arguments."""
     late_scores = _LateScores(question, evidence)
-    first, first_known = late_scores.of(candidates.ids)
+    first, lengths = late_scores.of(candidates.ids)
+    first_known = lengths > 0
     around = Around.of(candidates.ids, evidence)
     talk = around.talk if first_known.any() else 0.0
     counts = _counts(question, talk, weights)
@@ -84,12 +86,14 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
     added = np.setdiff1d(np.concatenate(connected), candidates.ids)
     if len(added):
         extra = evidence.measure(added)
-        more = shares(extra, *late_scores.of(extra.ids))
+        matched, tokens = late_scores.of(extra.ids)
+        more = shares(extra, matched, tokens > 0)
         candidates = _joined(candidates, extra)
         parts = {name: np.concatenate([share, more[name]]) for name, share in parts.items()}
         around = Around.of(candidates.ids, evidence)
     total = _total(parts)
-    parts["neighbours"] = around.shared(total, candidates.ids, weights) if talk else np.zeros_like(total)
+    shared = around.shared(total, candidates.ids, weights) if talk else np.zeros_like(total)
+    parts["neighbours"] = np.float32(_brevity(lengths)) * shared
     total = _total(parts)
     parts |= {
         "near": np.float32(weights.near) * graph.near(total, candidates.ids, evidence),
@@ -114,9 +118,22 @@ def _counts(question: Question, talk: float, weights: FusionWeights) -> dict[str
     counts = {
         "dense": weights.dense + talk * weights.talk_dense,
         "late": weights.late,
-        "lexical": weights.lexical + length * weights.long_lexical,
+        "lexical": weights.lexical + length * weights.long_lexical + _foreign(question.text) * weights.foreign_lexical,
     }
     return {name: max(count, LEAST_SHARE) if getattr(weights, name) else 0.0 for name, count in counts.items()}
+
+
+def _foreign(text: str) -> float:
+    """The share of the text's letters that are not ASCII."""
+    letters = [char for char in text if char.isalpha()]
+    return sum(not char.isascii() for char in letters) / len(letters) if letters else 0.0
+
+
+def _brevity(lengths: IntArray) -> float:
+    """How far memories of so many tokens need what was said around them, in [0, 1]: a note of some sentences speaks for
+    itself, even if it was written in a session."""
+    known = lengths[lengths > 0]
+    return min(1.0, (USUAL_TURN / float(known.mean())) ** 2) if len(known) else 0.0
 
 
 class _LateScores:
@@ -127,9 +144,10 @@ class _LateScores:
         if question.tokens is not None:
             self._weights = late.rarity(*evidence.token_frequency(question.tokens.ids.astype(np.uint32)))
 
-    def of(self, ids: IntArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    def of(self, ids: IntArray) -> tuple[FloatArray, IntArray]:
+        """As `late.scores` has it."""
         if self._tokens is None or not len(ids):
-            return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.bool_)
+            return np.zeros(len(ids), np.float32), np.zeros(len(ids), np.int64)
         return late.scores(self._tokens, self._weights, len(ids), self._evidence.token_rows(ids))
 
 

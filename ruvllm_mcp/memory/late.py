@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp import simd
 from ruvllm_mcp.embed.base import FloatArray, TokenVectors
-from ruvllm_mcp.memory.candidates import TokenRows
+from ruvllm_mcp.memory.candidates import IntArray, TokenRows
 
 MOST_KEPT = 48  # tokens of a question, the rarest
 
@@ -69,13 +69,14 @@ def rarity(frequency: npt.NDArray[np.int64], memories: int) -> FloatArray:
 
 def scores(
     question: TokenVectors, weights: FloatArray, size: int, tokens: Sequence[TokenRows]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Late-interaction scores of n = `size` memories, float32 (n,), about -1 to 1, and which have tokens, bool (n,).
+) -> tuple[FloatArray, IntArray]:
+    """Late-interaction scores of n = `size` memories, float32 (n,), about -1 to 1, and how many tokens each has, int64
+    (n,).
 
     `weights` float32 (t,) say how much each of the question's tokens counts. A memory without tokens scores 0.
     """
-    found, has_tokens = np.zeros(size, np.float32), np.zeros(size, np.bool_)
+    found, lengths = np.zeros(size, np.float32), np.zeros(size, np.int64)
     for part in tokens if len(question.ids) else ():
         found[part.places] = simd.maxsim_bits(question.vectors, weights, part.bits, part.starts, part.counts)
-        has_tokens[part.places] = part.counts > 0
-    return found, has_tokens
+        lengths[part.places] = part.counts
+    return found, lengths

@@ -23,6 +23,18 @@ def test_no_word_reaches_across_a_space(text: str) -> None:
     assert analysis.terms(text) == [term for word in words for term in analysis.terms(word)]
 
 
+def test_words_of_other_alphabets_stay_whole() -> None:
+    assert analysis.terms("Schlüsselbünde") == [analysis.term_id("schlüsselbünd")]
+    assert analysis.terms("Ключ it’s") == [analysis.term_id(term) for term in ("ключ", "s", "its")]
+
+
+def test_east_asian_text_is_found_by_pairs_of_characters() -> None:
+    text = analysis.terms("Debianパッケージを作成する")
+    for part in ("Debian", "パッケージ", "作成"):
+        assert set(analysis.terms(part)) <= set(text)
+    assert not set(analysis.terms("削除")) & set(text)
+
+
 def test_what_is_remembered_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     known = analysis._Known()
     monkeypatch.setattr(analysis, "_KNOWN", known)

@@ -23,13 +23,13 @@ RELEVANCE = ("dense", "late", "lexical")
 
 
 class Shelf:
-    """Memories 1 to n, in `talks`: runs of successive ids; the others stand alone."""
+    """Memories 1 to n of so many tokens, in `talks`: runs of successive ids; the others stand alone."""
 
-    def __init__(self, size: int, talks: Sequence[range] = (), seed: int = 0) -> None:
+    def __init__(self, size: int, talks: Sequence[range] = (), seed: int = 0, tokens: int = 3) -> None:
         random = np.random.default_rng(seed)
         self.talks = talks
         self.dense, self.lexical = random.random((2, size + 1))
-        self.tokens = random.standard_normal((size + 1, 3, DIM))
+        self.tokens = random.standard_normal((size + 1, tokens, DIM))
         self.units = random.standard_normal((size + 1, DIM)).astype(np.float32)
         self.units /= np.linalg.norm(self.units, axis=1, keepdims=True)
         self.linked: list[tuple[int, int, float]] = []
@@ -47,7 +47,8 @@ class Shelf:
 
     def token_rows(self, ids: np.ndarray) -> list[TokenRows]:
         bits = np.packbits(self.tokens > 0, axis=2, bitorder="little").reshape(-1, DIM // 8)
-        return [TokenRows(np.arange(len(ids)), bits, 3 * ids, np.full(len(ids), 3))]
+        tokens = self.tokens.shape[1]
+        return [TokenRows(np.arange(len(ids)), bits, tokens * ids, np.full(len(ids), tokens))]
 
     def beside(self, number: int, step: int) -> int:
         return next((number + step for talk in self.talks if number in talk and number + step in talk), 0)
@@ -71,12 +72,12 @@ class Shelf:
         return np.full(len(token_ids), 2), 50
 
 
-def asked(tokens: int, has_tokens: bool = True) -> Question:
+def asked(tokens: int, has_tokens: bool = True, text: str = "?") -> Question:
     rows = np.random.default_rng(9).standard_normal((tokens, DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     vectors = TokenVectors(np.arange(tokens, dtype=np.int32), rows) if has_tokens else None
     unit = np.eye(DIM, dtype=np.float32)[0]
-    return Question("?", unit, unit, vectors, np.arange(tokens, dtype=np.uint32))
+    return Question(text, unit, unit, vectors, np.arange(tokens, dtype=np.uint32))
 
 
 def late_of(shelf: Shelf, question: Question, ids: Sequence[int]) -> np.ndarray:
@@ -90,7 +91,10 @@ def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequ
     """Scores of `every`, scaled over `first`, by the formula in the documentation of the weights."""
     w = DEFAULT
     length = math.log(len(question.terms) / 12)
-    counts = (w.dense + talk * w.talk_dense, w.late, w.lexical + length * w.long_lexical)
+    letters = [char for char in question.text if char.isalpha()]
+    foreign = sum(ord(char) > 127 for char in letters) / max(len(letters), 1)
+    lexical = w.lexical + length * w.long_lexical + foreign * w.foreign_lexical
+    counts = (w.dense + talk * w.talk_dense, w.late, lexical)
     total = np.zeros(len(every))
     columns = (shelf.dense, late_of(shelf, question, range(len(shelf.dense))), shelf.lexical)
     for count, column in zip(counts, columns, strict=True):
@@ -99,7 +103,7 @@ def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequ
     shares = ((-2, w.two_before), (-1, w.before), (1, w.after), (2, w.two_after))
     near = [sum(share * by_id.get(shelf.beside(n, step), 0.0) for step, share in shares) for n in every]
     if talk:
-        total += np.array(near)
+        total += np.array(near) * min(1.0, 36 / shelf.tokens.shape[1]) ** 2
     return total + w.near * near_by_loops(shelf, every, total)
 
 
@@ -119,18 +123,19 @@ def near_by_loops(shelf: Shelf, every: Sequence[int], total: np.ndarray) -> np.n
     return given
 
 
-@pytest.mark.parametrize("tokens", [6, 12, 40])
-def test_memories_outside_sessions_score_by_their_own_merits(tokens: int) -> None:
+@pytest.mark.parametrize(("tokens", "text"), [(6, "?"), (12, "plain"), (40, "?"), (12, "Ключ 7 a")])
+def test_memories_outside_sessions_score_by_their_own_merits(tokens: int, text: str) -> None:
     shelf, ids = Shelf(30), range(1, 31)
-    question = asked(tokens)
+    question = asked(tokens, text=text)
     fused = fuse(question, shelf.table(ids), shelf)
     np.testing.assert_allclose(fused.scores, expected(shelf, question, ids, ids, 0.0), atol=2e-2)
     assert not fused.parts["neighbours"].any()
     assert shelf.measured == []
 
 
-def test_turns_get_a_share_of_what_was_said_around_them() -> None:
-    shelf, ids = Shelf(40, [range(1, 21), range(21, 41)]), range(1, 41)
+@pytest.mark.parametrize("tokens", [3, 64])
+def test_turns_get_a_share_of_what_was_said_around_them_the_less_the_longer_they_are(tokens: int) -> None:
+    shelf, ids = Shelf(40, [range(1, 21), range(21, 41)], tokens=tokens), range(1, 41)
     fused = fuse(asked(12), shelf.table(ids), shelf)
     np.testing.assert_allclose(fused.scores, expected(shelf, asked(12), ids, ids, 1.0), atol=4e-2)
 

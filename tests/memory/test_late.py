@@ -40,8 +40,8 @@ def test_scores_are_the_weighted_mean_of_the_best_matches() -> None:
     memories = [random.standard_normal((length, DIM)) for length in (1, 20, 4)]
     asked = TokenVectors(np.arange(5, dtype=np.int32), question)
     parts = [laid_out(memories[:2], [2, 0]), laid_out(memories[2:], [1])]
-    scores, known = late.scores(asked, weights, 3, parts)
-    assert known.all()
+    scores, lengths = late.scores(asked, weights, 3, parts)
+    assert lengths.tolist() == [len(memories[number]) for number in (1, 2, 0)]
     expected = [maxsim(question, weights.astype(np.float64), memories[number]) for number in (1, 2, 0)]
     np.testing.assert_allclose(scores, expected, atol=1e-3)
 
@@ -50,8 +50,8 @@ def test_memories_without_tokens_are_marked_and_do_not_shift_the_others() -> Non
     random = np.random.default_rng(2)
     question = TokenVectors(np.zeros(2, np.int32), unit(random.standard_normal((2, DIM))))
     one, none = random.standard_normal((6, DIM)), np.empty((0, DIM))
-    scores, has_tokens = late.scores(question, np.ones(2, np.float32), 4, [laid_out([none, one, none], [0, 1, 3])])
-    assert has_tokens.tolist() == [False, True, False, False]
+    scores, lengths = late.scores(question, np.ones(2, np.float32), 4, [laid_out([none, one, none], [0, 1, 3])])
+    assert lengths.tolist() == [0, 6, 0, 0]
     alone, _ = late.scores(question, np.ones(2, np.float32), 1, [laid_out([one], [0])])
     assert scores[1] == alone[0]
     assert scores[[0, 2, 3]].tolist() == [0, 0, 0]
@@ -59,8 +59,8 @@ def test_memories_without_tokens_are_marked_and_do_not_shift_the_others() -> Non
 
 def test_a_question_without_tokens_scores_nothing() -> None:
     empty = TokenVectors(np.empty(0, np.int32), np.empty((0, DIM), np.float32))
-    scores, known = late.scores(empty, np.empty(0, np.float32), 1, [laid_out([np.ones((3, DIM))], [0])])
-    assert not known.any()
+    scores, lengths = late.scores(empty, np.empty(0, np.float32), 1, [laid_out([np.ones((3, DIM))], [0])])
+    assert not lengths.any()
     assert scores.tolist() == [0.0]
 
 
