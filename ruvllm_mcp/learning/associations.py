@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -30,8 +30,9 @@ import numpy.typing as npt
 
 from ruvllm_mcp.learning.credit import Credits, Witness
 from ruvllm_mcp.learning.feedback import OPINION
+from ruvllm_mcp.learning.questions import Question, Settled
 from ruvllm_mcp.memory.late import TokenSigns
-from ruvllm_mcp.simd import topk_dot
+from ruvllm_mcp.simd import topk
 
 FloatArray = npt.NDArray[np.float32]
 Lender = tuple[int, int, float, bool]  # slot, the knot at or below its likeness, how far on to the next, is it the same
@@ -51,6 +52,7 @@ _FULL_EVIDENCE = -math.log(1 - float(_PRIOR[-1]))
 _PENALTY_SHARE = 0.22  # of a log ratio, beside the evidence of votes for
 _MOST_LENDERS = 32
 _SEARCHES_KEPT = 64
+_SETTLED_KEPT = 2_000  # questions, some 2 MB
 _LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier right: the ranking knows of the rest
 _NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
 
@@ -79,34 +81,22 @@ class Lesson:
     known_right: int = 0
 
 
-@dataclass
-class _Question:
-    """`number`: of the feedback that first rated it. `votes`: memory id → client → that client's latest vote. While the
-    credits' epoch is `epoch`, the votes on memories `ids` (n,) come to `worth` (n,): for `good`, against `bad`.
-    `praised_by`: the clients that named anything right."""
-
-    number: int
-    tokens: TokenSigns | None = None
-    votes: dict[int, dict[str, float]] = field(default_factory=dict)
-    good: frozenset[int] = frozenset()
-    bad: frozenset[int] = frozenset()
-    ids: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    worth: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    epoch: int = -1
-    praised_by: set[str] = field(default_factory=set)
-
-
 class Associations:
     """The rated questions of one embedder and what they say. Not thread-safe; its owner holds a lock.
 
-    Vectors are unit float32 (dim,). At most `capacity` questions are kept, the oldest making room.
+    Vectors are unit float32 (dim,), kept in half precision: cosines are right to 0.0001. At most `capacity` questions
+    are kept, the oldest making room.
     """
 
     def __init__(self, dim: int, capacity: int = 10_000) -> None:
         self._capacity = capacity
-        self._vectors = np.zeros((min(64, capacity), dim), np.float32)
-        self._questions: list[_Question] = []
+        self._vectors = np.zeros((capacity, dim), np.float16)  # takes memory as it fills
+        self._questions: list[Question] = []
         self._slots: dict[int, int] = {}
+        self._clients: dict[str, int] = {}  # numbers in order
+        self._names: list[str] = []
+        self._settled: dict[int, Settled] = {}
+        self._epoch = -1
         self._found: dict[tuple[bytes, bytes], list[Lender]] = {}
         self._oldest = 0
         self._counts = np.zeros((4, len(KNOTS)))
@@ -156,7 +146,7 @@ class Associations:
         for slot, knot, share, is_same in similar:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
-            question = self._settled(slot)
+            question = self._settled_at(slot)
             for row, spoken in ((0, question.good), (2, question.bad & asked)):
                 if spoken:
                     hits = len(right & spoken)
@@ -193,18 +183,20 @@ class Associations:
         """
         belief = self._credits.belief(client, None if lesson is None else lesson.witness.agreement)
         votes = {memory: belief * vote for memory, vote in votes.items()}
-        slot = self._slots.get(number if same is None else same)
-        question = self._questions[self._slot_for(number, vector, tokens) if slot is None else slot]
-        question.epoch = -1
-        if any(vote > OPINION for vote in votes.values()) and client not in question.praised_by:
-            question.praised_by.add(client)
+        known = self._slots.get(number if same is None else same)
+        slot = self._slot_for(number, vector, tokens) if known is None else known
+        question, speaker = self._questions[slot], self._number_of(client)
+        self._settled.pop(slot, None)
+        if any(vote > OPINION for vote in votes.values()) and speaker not in question.praised_by:
+            question.praised_by += (speaker,)
             self._praised[client] = self._praised.get(client, 0) + 1
+        cast = question.votes()
         for memory, vote in votes.items():
-            by_client = question.votes.setdefault(memory, {})
-            earlier = by_client.get(client, 0.0)
+            earlier = cast.get((memory, speaker), 0.0)
             if abs(vote) > OPINION or abs(vote) >= abs(earlier):
-                by_client[client] = vote
+                cast[memory, speaker] = vote
                 self._confirm(memory, client, (vote > OPINION) - (earlier > OPINION))
+        question.put(cast)
         self._credits.count(client, votes.values())
         if lesson is not None and lesson.shown:
             self._credits.hear(client, lesson.witness)
@@ -222,7 +214,7 @@ class Associations:
         if not lenders:
             return {}
         chances, penalties = self._trusted()
-        questions = [self._settled(slot) for slot, *_ in lenders]
+        questions = [self._settled_at(slot) for slot, *_ in lenders]
         sizes = [len(question.ids) for question in questions]
         # the very question that was rated speaks for itself, no matter what carries over to others
         for_each = [
@@ -269,19 +261,33 @@ class Associations:
             if not clients:
                 del self._confirmed[memory]
 
-    def _settled(self, slot: int) -> _Question:
-        """A question with what the clients' votes on it come to."""
-        question = self._questions[slot]
-        if question.epoch != self._credits.epoch:
-            come_to = {memory: self._credits.settled(by_client) for memory, by_client in question.votes.items()}
-            question.good = frozenset(memory for memory, vote in come_to.items() if vote > 0)
-            question.bad = frozenset(come_to.keys() - question.good)
-            question.ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
-            question.worth = np.fromiter(come_to.values(), np.float64, len(come_to))
-            question.epoch = self._credits.epoch
-        return question
+    def _number_of(self, client: str) -> int:
+        if client not in self._clients:
+            self._clients[client] = len(self._names)
+            self._names.append(client)
+        return self._clients[client]
 
-    def _is_lent_by_others(self, question: _Question, memory: int, client: str) -> bool:
+    def _settled_at(self, slot: int) -> Settled:
+        """A question with what the clients' votes on it come to."""
+        if self._epoch != self._credits.epoch or len(self._settled) >= _SETTLED_KEPT:
+            self._settled.clear()
+            self._epoch = self._credits.epoch
+        settled = self._settled.get(slot)
+        if settled is None:
+            settled = self._settled[slot] = self._settle(self._questions[slot])
+        return settled
+
+    def _settle(self, question: Question) -> Settled:
+        votes: dict[int, dict[str, float]] = {}
+        for (memory, by), vote in question.votes().items():
+            votes.setdefault(memory, {})[self._names[by]] = vote
+        come_to = {memory: self._credits.settled(by_client) for memory, by_client in votes.items()}
+        good = frozenset(memory for memory, vote in come_to.items() if vote > 0)
+        ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
+        worth = np.fromiter(come_to.values(), np.float64, len(come_to))
+        return Settled(votes, good, frozenset(come_to.keys() - good), ids, worth)
+
+    def _is_lent_by_others(self, question: Settled, memory: int, client: str) -> bool:
         others = {name: vote for name, vote in question.votes[memory].items() if name != client}
         return bool(others) and self._credits.settled(others) > 0
 
@@ -297,8 +303,11 @@ class Associations:
         return lenders
 
     def _nearest(self, vector: FloatArray, tokens: TokenSigns | None) -> list[Lender]:
-        slots, cosines = topk_dot(self._vectors[: len(self._questions)], vector, _MOST_LENDERS)
-        near = list(zip(slots.tolist(), cosines.tolist(), strict=True))
+        kept = self._vectors[: len(self._questions)]
+        slots, _ = topk(kept, vector.astype(np.float16), _MOST_LENDERS, kind="f16")
+        cosines = kept[slots].astype(np.float32) @ vector  # which is not rounded here
+        order = np.argsort(-cosines, kind="stable")
+        near = list(zip(slots[order].tolist(), cosines[order].tolist(), strict=True))
         likeness: dict[int, float] = {}
         others = [(slot, signs) for slot, _ in near if (signs := self._questions[slot].tokens) is not None]
         if tokens is not None and others:
@@ -313,23 +322,19 @@ class Associations:
 
     def _slot_for(self, number: int, vector: FloatArray, tokens: TokenSigns | None) -> int:
         self._found.clear()
-        slot = len(self._questions)
+        question, slot = Question(number, tokens, b"", ()), len(self._questions)
         if slot < self._capacity:
-            if slot == len(self._vectors):
-                grown = np.zeros((min(2 * slot, self._capacity), self._vectors.shape[1]), np.float32)
-                grown[:slot] = self._vectors
-                self._vectors = grown
-            self._questions.append(_Question(number, tokens))
+            self._questions.append(question)
         else:
             slot = self._oldest
-            del self._slots[self._questions[slot].number]
-            for client in self._questions[slot].praised_by:
-                self._praised[client] -= 1
-            for memory, by_client in self._questions[slot].votes.items():
-                for client, vote in by_client.items():
-                    self._confirm(memory, client, -(vote > OPINION))
-            self._questions[slot] = _Question(number, tokens)
+            gone, self._questions[slot] = self._questions[slot], question
             self._oldest = (slot + 1) % self._capacity
+            del self._slots[gone.number]
+            for by in gone.praised_by:
+                self._praised[self._names[by]] -= 1
+            for (memory, by), vote in gone.votes().items():
+                self._confirm(memory, self._names[by], -(vote > OPINION))
+        self._settled.pop(slot, None)
         self._slots[number] = slot
         self._vectors[slot] = vector
         return slot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -175,9 +176,9 @@ def test_many_similar_questions_weigh_no_more_than_the_best() -> None:
     associations = Associations(DIM)
     for offset in range(2, 20):
         vector = np.zeros(DIM, np.float32)
-        vector[0], vector[offset] = 0.9, math.sqrt(1 - 0.81)
+        vector[0], vector[offset] = 29 / 32, math.sqrt(1 - (29 / 32) ** 2)  # 29 / 32 is whole in half precision
         associations.learn(offset, vector, {8: 1.0}, "flood")
-    assert associations.evidence(unit(1))[8] == pytest.approx(expected_evidence(0.9), abs=1e-5)
+    assert associations.evidence(unit(1))[8] == pytest.approx(expected_evidence(29 / 32), abs=1e-5)
 
 
 def test_the_number_of_questions_kept_is_bounded() -> None:
@@ -244,3 +245,29 @@ def test_a_memory_is_confirmed_until_the_vote_is_taken_back() -> None:
     assert associations.confirmed([8])[0] > 0
     told(associations, at_cosine(0.5), {8: -1.0})
     assert associations.confirmed([8])[0] == 0
+
+
+def test_questions_beyond_those_kept_settled_are_settled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, short = Associations(DIM), Associations(DIM)
+    for associations in (whole, short):
+        rng = np.random.default_rng(3)
+        monkeypatch.setattr("ruvllm_mcp.learning.associations._SETTLED_KEPT", 3 if associations is short else 100)
+        for index in range(40):
+            asked = about_alike(rng, 0.5)
+            told(associations, asked, {index % 7: 1.0, 7 + index % 5: -1.0}, f"client {index % 3}")
+        assert associations.evidence(unit(1))
+    assert short.evidence(unit(1)) == whole.evidence(unit(1))
+
+
+def test_a_question_remembers_little_beside_its_vector() -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(3_000, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    associations = Associations(DIM)
+    tracemalloc.start()
+    try:
+        for index, vector in enumerate(vectors):
+            associations.learn(1 + index, vector, {index: 1.0}, "")
+        assert tracemalloc.get_traced_memory()[0] / len(vectors) < 1_000
+    finally:
+        tracemalloc.stop()
