@@ -27,7 +27,7 @@ from ruvllm_mcp.memory import migrations
 
 log = logging.getLogger(__name__)
 BUSY_SECONDS = 30.0
-WRITER_CACHE = "cache_size = -16000"  # KiB: what a large add changes, hashes in no order among it, before it commits
+USUAL_CACHE, LARGE_CACHE = -2_000, -16_000  # KiB: what a large add changes, hashes in no order among it
 _TRANSLATIONS: tuple[tuple[tuple[str, ...], type[StoreError], str, str], ...] = (
     (("locked", "busy"), StoreBusyError, "is held by another process", "Try again when it has finished."),
     (("full",), StorageFullError, "cannot grow: the disk is full", "Free some space; what was stored is intact."),
@@ -78,7 +78,6 @@ class Connections:
             create_private(path)
             self._writer = connect(path)
             try:
-                _set(self._writer, WRITER_CACHE)
                 check_identity(self._writer, path)
                 _bring_up_to_date(self._writer, path)
             except BaseException:
@@ -86,10 +85,12 @@ class Connections:
                 raise
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that commits at the end, or leaves no trace when anything inside raises."""
+    def write(self, cache: int = USUAL_CACHE) -> Iterator[sqlite3.Connection]:
+        """A transaction that commits at the end, or leaves no trace when anything inside raises. `cache`: what it may
+        keep in memory until the next one, as SQLite's `cache_size`."""
         with translated(self.path), self._lock:
             self._refuse_if_closed()
+            self._writer.execute(f"PRAGMA cache_size = {cache}")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer

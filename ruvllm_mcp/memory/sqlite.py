@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError, NotFoundError
 from ruvllm_mcp.memory import rows, spaces
-from ruvllm_mcp.memory.connection import Connections
+from ruvllm_mcp.memory.connection import LARGE_CACHE, USUAL_CACHE, Connections
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.store import NO_LIMITS, Change, Changes, Draft, Embedding, Limits, Text
 from ruvllm_mcp.types import TRUST_LEVELS, Link, MemoryRecord, NamespaceInfo
@@ -30,6 +30,7 @@ _RECORD = """SELECT m.id, m.content, m.metadata, n.name, m.kind, m.importance, m
     FROM memories m JOIN namespaces n ON n.id = m.namespace_id LEFT JOIN access a ON a.memory_id = m.id"""
 _TEXT = "SELECT m.id, m.content_hash, m.content, m.metadata FROM memories m"
 BATCH = 5_000
+LARGE = 200
 SAMPLE = 1_000
 _CHANGE = """SELECT m.id, n.name, coalesce(m.source || char(31) || json_extract(m.metadata, '$.session'), ''),
     m.importance, m.trust, m.created_at, m.expires_at, t.analysis, t.postings, v.vector, k.ids
@@ -69,7 +70,7 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
 
     def insert(self, drafts: Sequence[Draft], embedder: str, now: float) -> list[tuple[int, bool]]:
-        with self._connections.write() as connection:
+        with self._connections.write(LARGE_CACHE if len(drafts) > LARGE else USUAL_CACHE) as connection:
             embedder_id = rows.make_embedder(connection, embedder)
             numbers = {name: spaces.make(connection, name) for name in {draft.namespace for draft in drafts}}
             before = spaces.held(connection, numbers.values())
