@@ -114,7 +114,8 @@ def _total(parts: Mapping[str, FloatArray]) -> FloatArray:
 def _counts(question: Question, talk: float, weights: FusionWeights) -> dict[str, float]:
     """How much a standard deviation of each list counts for this question, never less than a twentieth."""
     tokens = len(question.terms) if question.tokens is None else len(question.tokens.ids)
-    length = float(np.clip(np.log(max(tokens, 1) / USUAL_QUESTION), -1.0, 2.0))
+    is_name = len(question.text.split()) == 1
+    length = float(np.clip(np.log(max(tokens, 1) / USUAL_QUESTION), 0.0 if is_name else -1.0, 2.0))
     counts = {
         "dense": weights.dense + talk * weights.talk_dense,
         "late": weights.late,

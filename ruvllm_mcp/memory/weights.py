@@ -21,12 +21,13 @@ class FusionWeights:
 
     `dense`, `late`, `lexical`: the worth of one standard deviation of each, at least 0; 0 leaves it out. `talk_dense`:
     added to `dense` where the candidates are turns of a conversation. `long_lexical`: added to `lexical` for each
-    e-fold that the question is longer than 12 tokens (taken off where it is shorter). `foreign_lexical`: added to
-    `lexical` for a question all of whose letters are beyond ASCII, in part for one with some: the encoder read English.
-    `two_before` to `two_after`: the share of the score of what was said then that a turn of up to 36 tokens gets; where
-    turns are longer, less by the square. `near`, `linked`: the worth of one standard deviation that a memory gets from
-    those that say something alike, or that somebody linked it with. `taught`, `confirmed`: the worth of full evidence
-    from feedback on similar questions, and on any. `importance` and `recency` only break near-ties.
+    e-fold that the question is longer than 12 tokens (taken off where it is shorter, but for a single word: a name).
+    `foreign_lexical`: added to `lexical` for a question all of whose letters are beyond ASCII, in part for one with
+    some: the encoder read English. `two_before` to `two_after`: the share of the score of what was said then that a
+    turn of up to 36 tokens gets; where turns are longer, less by the square. `near`, `linked`: the worth of one
+    standard deviation that a memory gets from those that say something alike, or that somebody linked it with.
+    `taught`, `confirmed`: the worth of full evidence from feedback on similar questions, and on any. `importance` and
+    `recency` only break near-ties.
     """
 
     dense: float = 1.0

@@ -72,7 +72,7 @@ class Shelf:
         return np.full(len(token_ids), 2), 50
 
 
-def asked(tokens: int, has_tokens: bool = True, text: str = "?") -> Question:
+def asked(tokens: int, has_tokens: bool = True, text: str = "a question") -> Question:
     rows = np.random.default_rng(9).standard_normal((tokens, DIM)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     vectors = TokenVectors(np.arange(tokens, dtype=np.int32), rows) if has_tokens else None
@@ -91,6 +91,8 @@ def expected(shelf: Shelf, question: Question, first: Sequence[int], every: Sequ
     """Scores of `every`, scaled over `first`, by the formula in the documentation of the weights."""
     w = DEFAULT
     length = math.log(len(question.terms) / 12)
+    if " " not in question.text:
+        length = max(length, 0.0)
     letters = [char for char in question.text if char.isalpha()]
     foreign = sum(ord(char) > 127 for char in letters) / max(len(letters), 1)
     lexical = w.lexical + length * w.long_lexical + foreign * w.foreign_lexical
@@ -123,7 +125,9 @@ def near_by_loops(shelf: Shelf, every: Sequence[int], total: np.ndarray) -> np.n
     return given
 
 
-@pytest.mark.parametrize(("tokens", "text"), [(6, "?"), (12, "plain"), (40, "?"), (12, "Ключ 7 a")])
+@pytest.mark.parametrize(
+    ("tokens", "text"), [(6, "so short"), (6, "a_name"), (12, "plain"), (40, "as long"), (12, "Ключ 7 a")]
+)
 def test_memories_outside_sessions_score_by_their_own_merits(tokens: int, text: str) -> None:
     shelf, ids = Shelf(30), range(1, 31)
     question = asked(tokens, text=text)
