@@ -67,10 +67,10 @@ def evidence_of(chances: FloatOrArray) -> FloatOrArray:
 class Lesson:
     """What one rated question taught about lending.
 
-    `counts`: float32 (4, knots): trials and hits of votes for, then of votes against. `shown`: how many memories the
-    search showed, `right`: how many of these were right; both 0 when nothing was named. `witness`: what it says of
-    the client's credit. `known`: how many of those shown had been right for another question, `known_right`: how many
-    of these are now.
+    `counts`: float32 (4, knots): trials and hits of votes for, then of votes against, each by its worth. `shown`: how
+    many memories the search showed, `right`: how many of these were right; both 0 when nothing was named. `witness`:
+    what it says of the client's credit. `known`: how many of those shown had been right for another question,
+    `known_right`: how many of these are now.
     """
 
     counts: FloatArray
@@ -147,14 +147,16 @@ class Associations:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
             question = self._settled_at(slot)
-            for row, spoken in ((0, question.good), (2, question.bad & asked)):
+            against = {memory: question.bad[memory] for memory in question.bad.keys() & asked}
+            for row, spoken in ((0, question.good), (2, against)):
                 if spoken:
-                    hits = len(right & spoken)
+                    trials = sum(spoken.values())
+                    hits = sum(spoken[memory] for memory in right & spoken.keys())
                     for at, part in ((knot, 1 - share), (knot + 1, share)):
-                        counts[row][at] += part * len(spoken)
+                        counts[row][at] += part * trials
                         counts[row + 1][at] += part * hits
-            if not question.good.isdisjoint(seen):
-                here = question.good & seen
+            if not seen.isdisjoint(question.good):
+                here = seen & question.good.keys()
                 lent |= here
                 lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
         found = len(right & seen)
@@ -282,10 +284,11 @@ class Associations:
         for (memory, by), vote in question.votes().items():
             votes.setdefault(memory, {})[self._names[by]] = vote
         come_to = {memory: self._credits.settled(by_client) for memory, by_client in votes.items()}
-        good = frozenset(memory for memory, vote in come_to.items() if vote > 0)
+        good = {memory: vote for memory, vote in come_to.items() if vote > 0}
+        bad = {memory: -vote for memory, vote in come_to.items() if vote < 0}
         ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
         worth = np.fromiter(come_to.values(), np.float64, len(come_to))
-        return Settled(votes, good, frozenset(come_to.keys() - good), ids, worth)
+        return Settled(votes, good, bad, ids, worth)
 
     def _is_lent_by_others(self, question: Settled, memory: int, client: str) -> bool:
         others = {name: vote for name, vote in question.votes[memory].items() if name != client}

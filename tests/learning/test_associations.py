@@ -101,6 +101,13 @@ def test_one_feedback_lifts_a_paraphrase_until_counts_say_otherwise() -> None:
     assert DEFAULT.taught * associations.evidence(paraphrase)[7] < 0.5
 
 
+def test_a_vote_is_checked_by_as_much_as_it_would_have_counted() -> None:
+    associations = Associations(DIM)
+    told(associations, unit(1), {7: 0.5, 8: -0.5, 9: -1.0})
+    _, lesson = associations.foreseen(at_cosine(0.8), {7: 1.0, 9: 1.0, 10: 1.0}, (7, 9, 10), None)
+    assert lesson.counts.sum(axis=1).tolist() == [0.5, 0.5, 1.0, 1.0]
+
+
 def test_of_a_client_that_is_often_wrong_what_is_unlikely_counts_little() -> None:
     associations = Associations(DIM)
     rng = np.random.default_rng(4)
