@@ -5,12 +5,14 @@ A crash loses the last few counts, never a memory: they steer pruning and tiers,
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Sequence
 
 from ruvllm_mcp.memory.store import Store
 
 FLUSH_AT = 1_000
+_give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other allocators do it by themselves
 
 
 class AccessLog:
@@ -31,8 +33,11 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what was counted."""
+        """Writes what was counted, and gives memory back to the system: searches and adds leave holes of all sizes in
+        glibc's heaps, which without this grow for ever."""
         with self._lock:
             pending, self._pending = self._pending, {}
         if pending:
             self._store.touch(pending)
+        if _give_back is not None:
+            _give_back(0)
