@@ -29,6 +29,7 @@ MOST_REQUESTS = 5_000
 FEWEST_JUDGED = 15
 MOST_DOUBT = 0.2  # the bootstrap's share of resamples in which a version may be worse and still be promoted
 MOST_DOUBT_BY_LIKELIHOOD = 0.05
+FEWEST_MOVED = 3  # questions whose ranks changed: by chance fewer would all get better more often than MOST_DOUBT
 CLUSTERS = 100
 _QUESTIONS_PER_PATTERN = 6
 
@@ -138,17 +139,24 @@ def compare(material: Material, a: Learned, b: Learned) -> Verdict:
 def _judged(
     rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
 ) -> Verdict:
+    return paired_bootstrap(*_qualities(rows, before, instant, after, measure))
+
+
+def _qualities(
+    rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
+) -> tuple[list[float], list[float]]:
+    """Of the held-back requests, before and after."""
     held = background.parted(rows)[1]
-    return paired_bootstrap(
-        background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
-    )
+    return background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
 
 
 def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, verdict: Verdict) -> bool:
-    """Whether the verdict on ranks, with the one on likelihood where it leaves doubt, speaks for `after`."""
+    """Whether the verdict on ranks, with the one on likelihood where it leaves doubt, speaks for `after`. Where one or
+    two questions moved, a bootstrap knows no doubt, and means nothing."""
     if verdict.questions < FEWEST_JUDGED or verdict.gain <= 0:
         return False
-    if verdict.worse <= MOST_DOUBT:
+    moved = sum(old != new for old, new in zip(*_qualities(rows, before, instant, after), strict=True))
+    if verdict.worse <= MOST_DOUBT and moved >= FEWEST_MOVED:
         return True
     return _judged(rows, before, instant, after, likelihood).worse <= MOST_DOUBT_BY_LIKELIHOOD
 

@@ -154,6 +154,23 @@ def test_where_ranks_leave_doubt_likelihood_decides(lexical: float, verdict: Ver
     assert loops._is_better(rows, Learned(), InstantLoop(DIM), after, verdict) is is_better
 
 
+def test_one_question_that_moved_up_leaves_doubt() -> None:
+    random, rows = np.random.default_rng(5), []
+    right = np.arange(12) == 3
+    for _ in range(240):
+        parts = np.stack([6.0 * right, random.normal(size=12)], axis=1).astype(np.float32)
+        query = random.normal(size=DIM).astype(np.float32)
+        rows.append(Row("", query, ("dense", "lexical"), parts, right, 1, np.zeros((12, DIM), np.float32), 0.0))
+    moved = next(row for row in rows if is_held_back(row.query))
+    moved.parts[:] = 0.0, -5.0
+    moved.parts[3], moved.parts[4] = (0.0, 0.6), (3.0, -2.2)  # right comes second, and first with less of `dense`
+    after = Learned(weights={"dense": 0.9})
+    verdict = loops._judged(rows, Learned(), InstantLoop(DIM), after)
+    assert verdict.gain > 0
+    assert verdict.worse == 0
+    assert not loops._is_better(rows, Learned(), InstantLoop(DIM), after, verdict)
+
+
 def test_random_feedback_trains_nothing(sona: SonaEngine, world: World) -> None:
     random = np.random.default_rng(9)
     world.rate(sona, 200, right=lambda trajectory, _answer: int(random.choice(trajectory.shown)))
