@@ -41,7 +41,8 @@
  *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers where
  *                   the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN if there
  *                   is no token. A query token is two rows of `stride` bytes (8 * bytes to a multiple of 64, filled with
- *                   0): its numbers are 128 * first + second, first in [-127, 127], second in [-64, 63]
+ *                   0): its numbers are 128 * first + second, first in [-127, 127], second in [-64, 63]. The
+ *                   second ones' positive numbers add up to at most second_most[q]
  *
  * `build.py` hands this file, preprocessed with RV_CDEF defined, to CFFI as its declarations. */
 #ifndef RV_H

@@ -76,9 +76,7 @@ static inline B b_spread(const uint8_t *p) {
 }
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(ones, v)); }
-static inline I p_join(P high, P low) {
-    return i_add(_mm256_madd_epi16(high, _mm256_set1_epi16(128)), _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
-}
+static inline I p_sum(P p) { return _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
 
 #include "rv_vector.h"
 #include "rv_bytes.h"

@@ -37,9 +37,7 @@ static inline I c_widen(C v) { return _mm512_sad_epu8(v, i_zero()); }
 
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm512_add_epi16(sum, _mm512_maddubs_epi16(ones, v)); }
-static inline I p_join(P high, P low) {
-    return i_add(_mm512_madd_epi16(high, _mm512_set1_epi16(128)), _mm512_madd_epi16(low, _mm512_set1_epi16(1)));
-}
+static inline I p_sum(P p) { return _mm512_madd_epi16(p, _mm512_set1_epi16(1)); }
 
 #include "rv_vector.h"
 #include "rv_bytes.h"

@@ -29,7 +29,7 @@ static inline I c_widen(C v) {
 typedef int16x8_t P;
 static inline P p_zero(void) { return vdupq_n_s16(0); }
 static inline P p_add(P sum, B ones, B v) { return vpadalq_s8(sum, vmulq_s8(ones, v)); }
-static inline I p_join(P high, P low) { return vmlaq_n_s32(vpaddlq_s16(low), vpaddlq_s16(high), 128); }
+static inline I p_sum(P p) { return vpaddlq_s16(p); }
 
 #include "rv_vector.h"
 #include "rv_bytes.h"

@@ -33,6 +33,15 @@ static struct pool {
     barrier gate, meeting;
 } pool = {.turn = PTHREAD_MUTEX_INITIALIZER, .starting = PTHREAD_MUTEX_INITIALIZER};
 
+/* Threads for short jobs; of the present one, how many it takes, how many have come, and are still at it. */
+static struct helpers {
+    pthread_mutex_t lock;
+    pthread_cond_t wanted, left;
+    size_t running, places, taken, inside;
+    void (*job)(void *, size_t);
+    void *context;
+} helpers = {.lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
+
 static void pause_briefly(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -98,23 +107,35 @@ static void begin_in_child(void) {
     pthread_mutex_init(&pool.turn, NULL);
     pthread_mutex_init(&pool.starting, NULL);
     pool.wanted = wanted;
+    memset(&helpers, 0, sizeof helpers);
+    pthread_mutex_init(&helpers.lock, NULL);
+    pthread_cond_init(&helpers.wanted, NULL);
+    pthread_cond_init(&helpers.left, NULL);
 }
 
 static void watch_forks(void) { pthread_atfork(NULL, NULL, begin_in_child); }
 
-/* Threads that cannot be had are done without. Signals stay with the program's own threads. */
-static void start(void) {
+/* A thread without signals, which stay with the program's own; 0 where it cannot be had. */
+static int begin(pthread_t *thread, void *(*run)(void *), void *argument) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
-    const size_t wanted = pool.wanted ? pool.wanted : cpus();
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_mutex_lock(&pool.starting);
-    for (pool.threads = 1; pool.threads < wanted; pool.threads++)
-        if (pthread_create(&pool.thread[pool.threads], NULL, work, (void *)(uintptr_t)pool.threads)) break;
-    pthread_mutex_unlock(&pool.starting);
+    const int failed = pthread_create(thread, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !failed;
+}
+
+static size_t wanted(void) { return pool.wanted ? pool.wanted : cpus(); }
+
+/* Threads that cannot be had are done without. */
+static void start(void) {
+    const size_t most = wanted();
+    pthread_mutex_lock(&pool.starting);
+    for (pool.threads = 1; pool.threads < most; pool.threads++)
+        if (!begin(&pool.thread[pool.threads], work, (void *)(uintptr_t)pool.threads)) break;
+    pthread_mutex_unlock(&pool.starting);
 }
 
 static void stop(void) {
@@ -138,14 +159,11 @@ static int wait_for_turn(const volatile int *cancel) {
     return 1;
 }
 
-static size_t started(void) {
+size_t rv_pool_take(const volatile int *cancel) {
+    if (!wait_for_turn(cancel)) return 0;
     if (!pool.threads) start();
     return pool.threads;
 }
-
-size_t rv_pool_take(const volatile int *cancel) { return wait_for_turn(cancel) ? started() : 0; }
-
-size_t rv_pool_take_if_free(void) { return pthread_mutex_trylock(&pool.turn) ? 0 : started(); }
 
 void rv_pool_release(void) { pthread_mutex_unlock(&pool.turn); }
 
@@ -161,6 +179,49 @@ void rv_pool_meet(void) {
     if (pool.threads > 1) wait_at(&pool.meeting, pool.threads);
 }
 
+static void *help(void *nothing) {
+    pthread_mutex_lock(&helpers.lock);
+    for (;;) {
+        while (helpers.taken == helpers.places) pthread_cond_wait(&helpers.wanted, &helpers.lock);
+        const size_t thread = ++helpers.taken;
+        helpers.inside++;
+        pthread_mutex_unlock(&helpers.lock);
+        helpers.job(helpers.context, thread);
+        pthread_mutex_lock(&helpers.lock);
+        if (!--helpers.inside) pthread_cond_signal(&helpers.left);
+    }
+    return nothing;
+}
+
+static void call_helpers(void (*job)(void *, size_t), void *context, size_t places) {
+    pthread_mutex_lock(&helpers.lock);
+    for (pthread_t thread; helpers.running < places && begin(&thread, help, NULL); helpers.running++) pthread_detach(thread);
+    helpers.job = job;
+    helpers.context = context;
+    helpers.places = places;
+    for (size_t i = 0; i < places; i++) pthread_cond_signal(&helpers.wanted);
+    pthread_mutex_unlock(&helpers.lock);
+}
+
+static void dismiss_helpers(void) {
+    pthread_mutex_lock(&helpers.lock);
+    helpers.places = helpers.taken = 0;
+    while (helpers.inside) pthread_cond_wait(&helpers.left, &helpers.lock);
+    pthread_mutex_unlock(&helpers.lock);
+}
+
+void rv_pool_help(void (*job)(void *, size_t), void *context, size_t most) {
+    if (most < 2 || pthread_mutex_trylock(&pool.turn)) {
+        job(context, 0);
+        return;
+    }
+    const size_t threads = wanted();
+    call_helpers(job, context, (most < threads ? most : threads) - 1);
+    job(context, 0);
+    dismiss_helpers();
+    rv_pool_release();
+}
+
 void rv_pool_share(rv_pool_step *step, size_t count, void (*item)(void *context, size_t i), void *context) {
     for (size_t i; (i = atomic_fetch_add(&step->taken, 1)) < count; atomic_fetch_add(&step->done, 1)) item(context, i);
     for (size_t spins = 1; atomic_load(&step->done) < count; spins++) {
@@ -171,7 +232,7 @@ void rv_pool_share(rv_pool_step *step, size_t count, void (*item)(void *context,
 
 size_t rv_pool_threads(void) {
     wait_for_turn(NULL);
-    const size_t threads = pool.threads ? pool.threads : pool.wanted ? pool.wanted : cpus();
+    const size_t threads = pool.threads ? pool.threads : wanted();
     rv_pool_release();
     return threads;
 }

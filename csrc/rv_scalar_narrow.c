@@ -91,7 +91,8 @@ void rv_scalar_adc_u8(const float *table, const uint8_t *codes, float *out, size
 }
 
 void rv_scalar_best_signs_i15(const int8_t *query, size_t count, size_t stride, const uint8_t *bits, size_t tokens,
-                              size_t bytes, int32_t *best) {
+                              size_t bytes, const int32_t *second_most, int32_t *best) {
+    (void)second_most; /* for those that leave out what cannot be the greatest */
     for (size_t q = 0; q < count; q++) {
         const int8_t *high = query + 2 * q * stride, *low = high + stride;
         best[q] = INT32_MIN;

@@ -217,7 +217,6 @@ static void settle_output(void *worker, size_t t) {
 
 static void run_layers(void *pass, size_t thread) {
     struct pass *p = pass;
-    if (thread >= p->threads) return;
     struct worker *w = &p->worker[thread];
     const size_t panels = p->wide.blocks;
     for (size_t i = 0; i < p->encoder->layers; i++) {
@@ -257,12 +256,7 @@ void rv_encoder_run(const rv_encoder *e, const int32_t *ids, const int64_t *ends
             place_token(e, t == 0 ? e->start : t + 1 == length ? e->end : *ids++, t, x);
     }
     for (size_t t = 0; t < p.tokens; t++) settle_token(&p, t, e->gain, e->shift);
-    if (p.threads > 1 && rv_pool_take_if_free()) {
-        rv_pool_run(run_layers, &p);
-        rv_pool_release();
-    } else {
-        run_layers(&p, 0);
-    }
+    rv_pool_help(run_layers, &p, p.threads);
     x = p.x;
     for (size_t i = 0; i < texts; i++) {
         const size_t length = length_of(ends, i);

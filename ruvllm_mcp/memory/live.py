@@ -76,6 +76,10 @@ class LiveReplica:
             self._builder.start()
         return replica
 
+    def latest(self) -> Replica:
+        """The replica as of the last `current()`."""
+        return self._replica or self.current()
+
     def _hear(self) -> None:
         """Takes in what another process wrote, before a search has to."""
         with self.lock:

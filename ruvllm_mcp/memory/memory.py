@@ -31,7 +31,7 @@ from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
 from ruvllm_mcp.memory.pushdown import Sight
-from ruvllm_mcp.memory.searching import Collection, Found, Ranked, rank
+from ruvllm_mcp.memory.searching import Collection, Found, rank, results
 from ruvllm_mcp.memory.store import NO_LIMITS, Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -40,7 +40,6 @@ from ruvllm_mcp.types import (
     Link,
     MemoryId,
     MemoryRecord,
-    MemoryResult,
     NamespaceInfo,
     NewMemory,
     Page,
@@ -116,6 +115,7 @@ class Memory:
         keep = None if not where else compile_filter(where)
         least = checks.trust(min_trust, "min_trust")
         asked, question = self._question(query, teacher)
+        self.catch_up()
         tokens = self.signs(question.tokens)
         taught = teacher.taught(asked, spaces, tokens) if teacher is not None and mode == "hybrid" else {}
         weights = teacher.weights(asked) if teacher is not None and mode == "hybrid" else {}
@@ -128,9 +128,9 @@ class Memory:
             ranked = rank(question, pushed.collection(question, sight, fingerprint), k, mode, weights, self.fusion)
         else:
             with self._live.lock:
-                seen = Collection(self._live.current(), self._store, fingerprint, question, sight)
+                seen = Collection(self._live.latest(), self._store, fingerprint, question, sight)
                 ranked = rank(question, seen, k, mode, weights, self.fusion)
-        hits = self._hits(ranked, k)
+        hits = results(ranked, k, self._store)
         self._access.note([hit.id for hit in hits], now)
         return Found(hits, asked, ranked, tokens)
 
@@ -146,29 +146,8 @@ class Memory:
         if tokens is None:
             return None
         with self._live.lock:
-            frequency = self._live.current().frequency_of(tokens.ids.astype(np.uint32))
+            frequency = self._live.latest().frequency_of(tokens.ids.astype(np.uint32))
         return TokenSigns.of(tokens, rarity(*frequency))
-
-    def _hits(self, ranked: Ranked, k: int) -> tuple[MemoryResult, ...]:
-        wanted = ranked.ids[:k].tolist()
-        records = self._store.records(wanted)
-        return tuple(
-            MemoryResult(
-                id=record.id,
-                content=record.content,
-                metadata=record.metadata,
-                similarity=float(np.clip(ranked.similarity[row], -1, 1)),
-                score=float(ranked.scores[row]),
-                explain={name: float(share[row]) for name, share in ranked.parts.items()},
-                namespace=record.namespace,
-                kind=record.kind,
-                source=record.source,
-                created_at=record.created_at,
-                trust=record.trust,
-            )
-            for row, item in enumerate(wanted)
-            if (record := records.get(item)) is not None
-        )
 
     def catch_up(self) -> None:
         """Takes in what was committed so far, so that the next search need not."""

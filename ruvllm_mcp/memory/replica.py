@@ -260,8 +260,8 @@ class Replica:
             marks.extend(np.isin(new, np.array(passing, np.int64)).astype(np.uint8))
         return marks.rows
 
-    def token_rows(self, ids: IntArray, fetch: Callable[[Sequence[int]], Mapping[int, bytes]]) -> list[TokenRows]:
-        """The token bits of memories that are there; `fetch` reads those that are neither saved nor remembered. They go
+    def token_rows(self, rows: IntArray, fetch: Callable[[Sequence[int]], Mapping[int, bytes]]) -> list[TokenRows]:
+        """The token bits of living rows; `fetch` reads those of memories that are neither saved nor remembered. They go
         by row: a changed memory has a new one."""
         known = self.rows("ids")
 
@@ -269,7 +269,7 @@ class Replica:
             named = dict(zip(known[rows].tolist(), rows, strict=True))
             return {named[memory_id]: bits for memory_id, bits in fetch(list(named)).items()}
 
-        return self.tokens.of(self.find(ids.tolist()), fetched)
+        return self.tokens.of(rows, fetched)
 
     def near(
         self, vector: FloatArray, namespace: str, now: float, threshold: float = NEAR_DUPLICATE, limit: int = 10

@@ -22,9 +22,10 @@ from ruvllm_mcp.memory.pushdown import Collected, Sight
 from ruvllm_mcp.memory.replica import Replica
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
-from ruvllm_mcp.types import MemoryResult, SearchMode
+from ruvllm_mcp.types import Link, MemoryResult, SearchMode
 
 CANDIDATES = 150
+_NONE: IntArray = np.empty(0, np.int64)
 VECTOR_MARGIN = 54  # how many more than k are ranked anew by their float vectors
 
 
@@ -58,6 +59,8 @@ class Collection:
         self._replica, self._store, self._fingerprint = replica, store, fingerprint
         self._question, self._taught, self._now = question, sight.taught, sight.now
         self._confirmed = sight.confirmed
+        self._measured: tuple[IntArray, IntArray] = (_NONE, _NONE)
+        self._links: dict[int, list[Link]] = {}
         scope = replica.scope(sight.namespaces, sight.now)
         self._keep, self._kept = scope.keep.rows, scope.kept
         if sight.keep is not None:
@@ -79,39 +82,54 @@ class Collection:
         if mode != "vector":
             lists.append(self._asked.top(count, self._keep)[0])
         if mode == "hybrid":
-            lists.append(self._inside(self._replica.find(self._taught)))
+            if self._taught:
+                lists.append(self._inside(self._replica.find(self._taught)))
             if sum(map(len, lists)) < count:  # what no list reaches (not embedded yet, no term) still counts as there
                 lists.append(np.flatnonzero(self._keep)[:count])
-        ids: IntArray = self._replica.rows("ids")[np.unique(np.concatenate(lists))]
+        return self._named(np.unique(np.concatenate(lists)))
+
+    def _named(self, rows: IntArray) -> IntArray:
+        """The ids of rows, of which the rows are known if they are asked for next."""
+        ids: IntArray = self._replica.rows("ids")[rows]
+        self._measured = ids, rows
         return ids
+
+    def _rows(self, ids: IntArray) -> IntArray:
+        return self._measured[1] if ids is self._measured[0] else self._replica.find(ids.tolist())
 
     def _inside(self, rows: IntArray) -> IntArray:
         kept: IntArray = rows[self._keep[rows] > 0]
         return kept
 
     def token_rows(self, ids: IntArray) -> Sequence[TokenRows]:
-        return self._replica.token_rows(ids, lambda missing: self._store.token_bits(missing, self._fingerprint))
+        rows = self._rows(ids)
+        return self._replica.token_rows(rows, lambda missing: self._store.token_bits(missing, self._fingerprint))
 
     def neighbours(self, ids: IntArray) -> tuple[IntArray, IntArray]:
-        before, after = self._replica.neighbours(self._replica.find(ids.tolist()))
+        before, after = self._replica.neighbours(self._rows(ids))
         return self._ids_inside(before), self._ids_inside(after)
 
     def vectors(self, ids: IntArray) -> FloatArray:
-        return self._replica.vectors.rows(self._replica.find(ids.tolist()))
+        return self._replica.vectors.rows(self._rows(ids))
 
     def links(self, ids: IntArray) -> npt.NDArray[np.float64]:
-        found = self._store.links(ids.tolist())
-        rows = [(near, far.id, far.weight) for near, links in found.items() for far in links]
+        asked = ids.tolist()
+        self._links |= self._store.links([item for item in asked if item not in self._links])
+        rows = [(near, far.id, far.weight) for near in asked for far in self._links[near]]
         table = np.array(rows, np.float64).reshape(-1, 3)
+        if not rows:
+            return table
         inside = self._inside(self._replica.find(np.unique(table[:, 1]).astype(np.int64).tolist()))
         return table[np.isin(table[:, 1], self._replica.rows("ids")[inside])]
 
     def _ids_inside(self, rows: npt.NDArray[np.int32]) -> IntArray:
+        if not (rows >= 0).any():
+            return np.zeros(len(rows), np.int64)
         return np.where((rows >= 0) & (self._keep[rows] > 0), self._replica.rows("ids")[rows], 0)
 
     def measure(self, ids: IntArray) -> Candidates:
-        rows = self._inside(self._replica.find(ids.tolist()))
-        found = self._replica.rows("ids")[rows]
+        rows = self._inside(self._rows(ids))
+        found = self._named(rows)
         confirmed = np.zeros(len(found), np.float32) if self._confirmed is None else self._confirmed(found.tolist())
         return Candidates(
             ids=found,
@@ -176,3 +194,28 @@ def _exact(ranked: Ranked, collection: Collected, count: int) -> Ranked:
     similarity = ranked.similarity.copy()
     similarity[:count] = [exact.get(memory_id, 0.0) for memory_id in ranked.ids[:count].tolist()]
     return replace(ranked, similarity=similarity)
+
+
+def results(ranked: Ranked, k: int, store: Store) -> tuple[MemoryResult, ...]:
+    """The first `k` with all that a caller sees of them, less those that were deleted meanwhile."""
+    wanted = ranked.ids[:k].tolist()
+    records = store.records(wanted)
+    scores, cosines = ranked.scores[:k].tolist(), ranked.similarity[:k].clip(-1, 1).tolist()
+    shares = {name: share[:k].tolist() for name, share in ranked.parts.items()}
+    return tuple(
+        MemoryResult(
+            id=record.id,
+            content=record.content,
+            metadata=record.metadata,
+            similarity=cosines[row],
+            score=scores[row],
+            explain={name: share[row] for name, share in shares.items()},
+            namespace=record.namespace,
+            kind=record.kind,
+            source=record.source,
+            created_at=record.created_at,
+            trust=record.trust,
+        )
+        for row, item in enumerate(wanted)
+        if (record := records.get(item)) is not None
+    )

@@ -132,15 +132,15 @@ class SqliteStore:
 
     def token_bits(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
         with self._connections.read() as connection:
-            number = rows.embedder_id(connection, embedder)
-            query = f"SELECT memory_id, bits FROM tokens WHERE embedder_id = {number} AND memory_id IN "
-            return dict(_by_ids(connection, query, ids))
+            query = """SELECT memory_id, bits FROM tokens
+                WHERE embedder_id = (SELECT id FROM embedders WHERE fingerprint = ?) AND memory_id IN """
+            return dict(_by_ids(connection, query, ids, embedder))
 
     def vectors(self, ids: Sequence[int], embedder: str) -> dict[int, FloatArray]:
         with self._connections.read() as connection:
-            number = rows.embedder_id(connection, embedder)
-            query = f"SELECT memory_id, vector FROM vectors WHERE embedder_id = {number} AND memory_id IN "
-            return {row[0]: np.frombuffer(row[1], np.float32) for row in _by_ids(connection, query, ids)}
+            query = """SELECT memory_id, vector FROM vectors
+                WHERE embedder_id = (SELECT id FROM embedders WHERE fingerprint = ?) AND memory_id IN """
+            return {row[0]: np.frombuffer(row[1], np.float32) for row in _by_ids(connection, query, ids, embedder)}
 
     def store_embeddings(self, embeddings: Mapping[int, tuple[bytes, Embedding]], embedder: str) -> None:
         with self._connections.write() as connection:
@@ -304,8 +304,9 @@ def _likely(keep: Filter | None) -> tuple[str, tuple[str, ...]]:
     return "".join(f"AND ({clause}) " for clause in clauses), tuple(text for group in groups for text in group)
 
 
-def _by_ids(connection: sqlite3.Connection, query: str, ids: Iterable[int | bytes]) -> Iterator[Any]:
+def _by_ids(connection: sqlite3.Connection, query: str, ids: Iterable[int | bytes], *first: object) -> Iterator[Any]:
+    """The rows of a query that ends in `IN`; `first` are the values of its other marks."""
     numbers = list(ids)
     for start in range(0, len(numbers), 500):
         part = numbers[start : start + 500]
-        yield from connection.execute(f"{query} ({', '.join('?' * len(part))})", part)
+        yield from connection.execute(f"{query} ({', '.join('?' * len(part))})", (*first, *part))

@@ -54,14 +54,16 @@ static void check_best_signs(size_t count, size_t tokens, size_t bytes, bool gre
     int32_t *best = placed(OUT, count * sizeof *best, sizeof *best, AT_END);
     fill_bytes(bits, tokens * bytes);
     if (greatest) memset(bits, 0xff, tokens * bytes);
+    int32_t second_most[3] = {0};
     for (size_t q = 0; q < count; q++) {
         for (size_t d = 0; d < bytes * 8; d++) {
             const int sign = greatest ? (q % 2 ? -1 : 1) : 0;
             query[2 * q * stride + d] = (int8_t)(sign ? sign * 127 : (int)(random_bits() % 255) - 127);
             query[(2 * q + 1) * stride + d] = (int8_t)(sign ? 63 * sign : (int)(random_bits() % 128) - 64);
+            second_most[q] += query[(2 * q + 1) * stride + d] > 0 ? query[(2 * q + 1) * stride + d] : 0;
         }
     }
-    set.best_signs_i15(query, count, stride, bits, tokens, bytes, best);
+    set.best_signs_i15(query, count, stride, bits, tokens, bytes, second_most, best);
     for (size_t q = 0; q < count; q++) {
         double want = INT32_MIN;
         for (size_t t = 0; t < tokens; t++) {
@@ -84,6 +86,7 @@ void check_codes(void) {
         for (size_t cols = 0; cols <= 140; cols += 1 + cols / 16) check_picked(count, cols, count % 5 == 4);
     report("picked_dot_i8");
     for (size_t bytes = 1; bytes <= RV_SIGN_DIMS / 8; bytes += 1 + bytes / 24)
-        for (size_t tokens = 0; tokens <= 9; tokens++) check_best_signs(1 + tokens % 3, tokens, bytes, tokens == 5);
+        for (size_t tokens = 0; tokens <= 70; tokens += 1 + tokens / 9 * 10)
+            check_best_signs(1 + tokens % 3, tokens, bytes, tokens % 10 == 5);
     report("best_signs_i15");
 }

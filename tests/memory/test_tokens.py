@@ -39,7 +39,8 @@ def bits_seen(memory: Memory) -> tuple[dict[int, bytes], list[int]]:
         return memory._store.token_bits(missing, "words-1")
 
     with memory._live.lock:
-        parts = memory._live.current().token_rows(np.array(ids), fetch)
+        replica = memory._live.current()
+        parts = replica.token_rows(replica.find(ids), fetch)
     found = {
         ids[place]: part.bits[start : start + count].tobytes()
         for part in parts
@@ -104,7 +105,8 @@ def test_a_memory_without_bits_is_asked_for_once(home: Path) -> None:
     asked: list[int] = []
     with memory._live.lock:
         for _ in range(2):
-            (part,) = memory._live.current().token_rows(np.array([number]), lambda ids: asked.extend(ids) or {})
+            replica = memory._live.current()
+            (part,) = replica.token_rows(replica.find([number]), lambda ids: asked.extend(ids) or {})
             assert part.counts.tolist() == [0]
     assert asked == [number]
     memory.close()
