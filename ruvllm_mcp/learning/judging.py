@@ -20,7 +20,8 @@ RESAMPLES = 2000
 @dataclass(frozen=True)
 class Verdict(Record):
     """`before` and `after`: mean quality in [0, 1] over the `questions` judged; `low` and `high`: the 95 % interval of
-    the mean difference; `worse`: the bootstrap's share of resamples in which `after` is below `before`."""
+    the mean difference; `worse`: the bootstrap's share of resamples in which `after` is below `before`; `moved`: how
+    many of the questions came out differently at all."""
 
     questions: int
     before: float
@@ -28,6 +29,7 @@ class Verdict(Record):
     low: float
     high: float
     worse: float
+    moved: int
 
     @property
     def gain(self) -> float:
@@ -40,7 +42,7 @@ def paired_bootstrap(before: Sequence[float], after: Sequence[float], seed: int 
     if len(before) != len(after):
         raise InvalidInputError("The two were not judged on the same questions.", "Judge both on each question.")
     if not len(before):
-        return Verdict(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Verdict(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
     differences = np.asarray(after, np.float64) - np.asarray(before, np.float64)
     drawn = np.random.default_rng(seed).integers(len(differences), size=(RESAMPLES, len(differences)))
     means = differences[drawn].mean(axis=1)
@@ -52,4 +54,5 @@ def paired_bootstrap(before: Sequence[float], after: Sequence[float], seed: int 
         float(low),
         float(high),
         float((means < 0).mean()),
+        int(np.count_nonzero(differences)),
     )

@@ -139,15 +139,10 @@ def compare(material: Material, a: Learned, b: Learned) -> Verdict:
 def _judged(
     rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
 ) -> Verdict:
-    return paired_bootstrap(*_qualities(rows, before, instant, after, measure))
-
-
-def _qualities(
-    rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
-) -> tuple[list[float], list[float]]:
-    """Of the held-back requests, before and after."""
     held = background.parted(rows)[1]
-    return background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
+    return paired_bootstrap(
+        background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
+    )
 
 
 def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, verdict: Verdict) -> bool:
@@ -155,8 +150,7 @@ def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after
     two questions moved, a bootstrap knows no doubt, and means nothing."""
     if verdict.questions < FEWEST_JUDGED or verdict.gain <= 0:
         return False
-    moved = sum(old != new for old, new in zip(*_qualities(rows, before, instant, after), strict=True))
-    if verdict.worse <= MOST_DOUBT and moved >= FEWEST_MOVED:
+    if verdict.worse <= MOST_DOUBT and verdict.moved >= FEWEST_MOVED:
         return True
     return _judged(rows, before, instant, after, likelihood).worse <= MOST_DOUBT_BY_LIKELIHOOD
 

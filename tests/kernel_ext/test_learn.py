@@ -29,7 +29,7 @@ LEARNED = Learning(
         version(3, "promoted", 150, 0.55, 0.65),
     ),
     LearnReport(3, "learn", True, 9, 0.55, 0.65, 0.02, 0.2, 1.0, 150, 7, 1.5),
-    Verdict(9, 0.55, 0.65, 0.02, 0.2, 0.0),
+    Verdict(9, 0.55, 0.65, 0.02, 0.2, 0.0, 9),
 )
 
 

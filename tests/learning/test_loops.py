@@ -134,11 +134,15 @@ def test_too_little_to_judge_by_promotes_nothing(sona: SonaEngine, world: World)
 @pytest.mark.parametrize(
     ("lexical", "verdict", "is_better"),
     [
-        (3.0, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4), True),  # the ranks leave doubt, the right answers are likelier
-        (0.1, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4), False),  # they are not
-        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1), True),  # the ranks leave no doubt
-        (3.0, Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6), False),
-        (3.0, Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0), False),
+        (
+            3.0,
+            Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40),
+            True,
+        ),  # the ranks leave doubt, the right answers are likelier
+        (0.1, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40), False),  # they are not
+        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), True),  # the ranks leave no doubt
+        (3.0, Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6, 40), False),
+        (3.0, Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0, 4), False),
     ],
 )
 def test_where_ranks_leave_doubt_likelihood_decides(lexical: float, verdict: Verdict, is_better: bool) -> None:
