@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any, BinaryIO
 
 from ruvllm_mcp.errors import InvalidInputError
@@ -53,8 +54,8 @@ def record_of(line: bytes, name: str, number: int, namespace: str) -> NewMemory:
     if isinstance(title, str) and title.strip() and "metadata" not in item:
         content = f"{title.strip()}\n{content}"
     fields: dict[str, Any] = {key: given.pop(key) for key in _FIELDS if given.get(key) is not None}
-    if type(given.get("created_at")) in (int, float):  # a date in another form is metadata
-        fields["created_at"] = given.pop("created_at")
+    if type(given.get("created_at")) in (int, float, NoneType):  # a date in another form is metadata
+        fields["created_at"] = given.pop("created_at", None)
     rest = {key: value for key, value in given.items() if key not in (*_IGNORED, *_FIELDS)}
     fields = {"namespace": namespace, "source": name, **fields}
     return NewMemory(content=content, metadata={**rest, **metadata}, **fields)

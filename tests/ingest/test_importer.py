@@ -188,15 +188,17 @@ async def test_json_lines_are_memories_of_their_own(settings: Settings, tmp_path
 async def test_an_export_keeps_when_a_memory_was_first_known(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     file.write_text(
-        '{"content": "Old.", "created_at": 1500000000.5}\n{"content": "Dated.", "created_at": "2024-05-01"}'
+        '{"content": "Old.", "created_at": 1500000000.5}\n{"content": "Dated.", "created_at": "2024-05-01"}\n'
+        '{"content": "Undated.", "created_at": null}'
     )
     async with RuvLLM(settings) as llm:
         before = time.time()
         await import_path(llm, file)
-        old, dated = (await llm.list_memories(namespace="*")).items
+        old, dated, undated = (await llm.list_memories(namespace="*")).items
         assert (old.created_at, dict(old.metadata)) == (1500000000.5, {})
         assert dated.created_at >= before - 1
         assert dict(dated.metadata) == {"created_at": "2024-05-01"}
+        assert dict(undated.metadata) == {}
         file.write_text(json.dumps(written_record(old, before)) + '\n{"content": "x", "created_at": 1e14}')
         with pytest.raises(InvalidInputError, match="created_at"):
             await import_path(llm, file)
