@@ -10,8 +10,8 @@
 enum { GREATEST = 127 * 128 + 63, MOST_THREADS = 8, AT_ONCE = 8, WORTH_SHARING = 4000000 };
 
 /* What the scratch space holds: for each query token the sum of its whole numbers, what the low parts of any of them add up
- * to at most, the size of the greatest number they stand for and, for each thread, its best match; then the whole numbers, split as 128 * high + low, in rows of `stride`
- * bytes. */
+ * to at most, the size of the greatest number they stand for and, for each thread, its best match; then the whole numbers,
+ * split as 128 * high + low, in rows of `stride` bytes. */
 typedef struct query {
     int32_t *sums, *low_most;
     float *sizes;

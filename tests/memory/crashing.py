@@ -85,8 +85,8 @@ def write(place: Place, name: str, seed: int, say: Say) -> None:
             memory.search("wrote number")
 
 
-def keep(place: Place, name: str, seed: int, say: Say) -> None:  # noqa: ARG001 - started like the writers
-    """Background work until killed: another embedder's vectors, and backups."""
+def keep(place: Place, name: str, _seed: int, _say: Say) -> None:
+    """Background work until killed: another embedder's vectors, and backups. Started like the writers."""
     memory = place.opened("words-2")
     for number in range(10**6):
         memory.search("wrote number")
