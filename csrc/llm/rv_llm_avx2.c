@@ -62,12 +62,6 @@ static inline __m256i dot_unsigned_two(__m256i a, __m256i x, __m256i b, __m256i 
 static inline __m256i dot_signed_two(__m256i a, __m256i x, __m256i b, __m256i y) {
     return _mm256_add_epi32(fours(pairs_signed(a, x)), fours(pairs_signed(b, y)));
 }
-static inline __m256i dot_scaled(__m256i codes, __m256i x, __m256i scales) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
-}
-static inline __m256i dot_scaled_two(__m256i a, __m256i x, __m256i b, __m256i y, __m256i scales) {
-    return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(a, x), _mm256_maddubs_epi16(b, y)), scales);
-}
 static inline I i_signed(I sum, I weights, I x) { return in_order(i_add(sum, fours(pairs_signed(weights, x)))); }
 
 static void halves(const float *x, uint16_t *out, size_t n) {

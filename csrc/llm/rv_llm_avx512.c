@@ -53,12 +53,6 @@ static inline __m256i dot_unsigned_two(__m256i a, __m256i x, __m256i b, __m256i 
 static inline __m256i dot_signed_two(__m256i a, __m256i x, __m256i b, __m256i y) {
     return dot_unsigned_two(_mm256_abs_epi8(a), _mm256_sign_epi8(x, a), _mm256_abs_epi8(b), _mm256_sign_epi8(y, b));
 }
-static inline __m256i dot_scaled(__m256i codes, __m256i x, __m256i scales) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales);
-}
-static inline __m256i dot_scaled_two(__m256i a, __m256i x, __m256i b, __m256i y, __m256i scales) {
-    return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(a, x), _mm256_maddubs_epi16(b, y)), scales);
-}
 
 static void halves(const float *x, uint16_t *out, size_t n) {
     const V most = v_set(65504);

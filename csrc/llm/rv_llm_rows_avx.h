@@ -3,8 +3,6 @@
  *
  *   dot_unsigned_two(a, x, b, y)   8 sums of four products of unsigned codes below 32 with signed bytes, a * x + b * y
  *   dot_signed_two(a, x, b, y)     the same of signed bytes in [-128, 127] with signed bytes in [-127, 127]
- *   dot_scaled(codes, x, scales)   the same of codes below 64 with one x, each sum times its lane's int16 scale
- *   dot_scaled_two(a, x, b, y, scales)   the same of codes below 32, a * x + b * y
  *
  * Small blocks are taken two at a time, one in each half of a vector, so that both halves of their bytes go through the same
  * instructions; eight scales are widened and multiplied by the activations' at once. Of large blocks two rows are taken at a
@@ -19,6 +17,14 @@ INLINE W w_add(W sum, W some) {
     sum = _mm256_add_epi32(sum, some);
     __asm__("" : "+x"(sum));
     return sum;
+}
+
+/* Sums of four products of codes below 64 with signed bytes, each times the scale that stands in both halves of its lane. */
+INLINE W dot_scaled(W codes, W x, W scales) { return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), scales); }
+
+/* The same of codes below 32, a * x + b * y. */
+INLINE W dot_scaled_two(W a, W x, W b, W y, W scales) {
+    return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(a, x), _mm256_maddubs_epi16(b, y)), scales);
 }
 
 INLINE W w_two(const void *low, const void *high) {
