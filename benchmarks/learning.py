@@ -250,13 +250,14 @@ class Arm:
             silenced["weights"] = lambda _vector: {}
         if not self.adapters or "weights" in silenced:
             silenced["adapt"] = lambda vector: vector
-        if not self.instant:
-            silenced["_step"] = lambda _trajectory, _cast: None
         for name, silent in silenced.items():
             setattr(sona, name, silent)
+        if not self.instant:
+            sona._known._step = lambda _trajectory, _cast: None  # type: ignore[method-assign]
         try:
             yield sona
         finally:
+            vars(sona._known).pop("_step", None)
             for name in silenced:
                 delattr(sona, name)
 

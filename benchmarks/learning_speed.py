@@ -3,7 +3,8 @@
     python benchmarks/learning_speed.py
 
 The last column is what the original documents for itself on its own machine: an orientation, not a comparison. At the
-end: what one feedback takes until searches in this process follow it, and until it returns, committed.
+end: what one feedback takes until searches in this process lend its votes, until they follow all that was learned from
+it, and until it returns, committed.
 """
 
 from __future__ import annotations
@@ -58,28 +59,33 @@ def peers() -> tuple[Any, Any]:
     return torch, KMeans
 
 
-def feedbacks(count: int = 200) -> None:
+def feedbacks(count: int = 400) -> None:
     """Each after a search of its own, as people give it; the first quarter is not counted."""
-    acting, returning = [], []
+    names = ("a feedback until searches follow its votes", "until they follow all of it", "until it returns, committed")
+    times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as home:
         parts = Parts(Settings(home=Path(home), namespace="benchmark", auto_consolidate_interval=0))
         parts.memory.add([NewMemory(text) for text in notes(count, 12, seed=0)])
-        write = parts.sona._log.add  # what follows when the engine's lock is free again
 
-        def timed(*given: Any) -> int:
-            acting.append(time.perf_counter() - began)
-            return write(*given)
+        def noting(work: Callable[..., Any], name: str) -> Callable[..., Any]:
+            def noted(*given: Any) -> Any:
+                times[name].append(time.perf_counter() - began)
+                return work(*given)
 
-        parts.sona._log.add = timed  # type: ignore[method-assign]
+            return noted
+
+        sona = parts.sona
+        sona._tell = noting(sona._tell, names[0])  # type: ignore[method-assign]  # what comes when votes count
+        sona._log.add = noting(sona._log.add, names[1])  # type: ignore[method-assign]  # and when all does
         for question in notes(count, 8, seed=1):
             found = parts.search(question, 10, namespaces=None, where=None, mode="hybrid", min_trust="untrusted")
             said = Feedback(relevant=(found.hits[1].id,), irrelevant=(found.hits[0].id,), client="user")
             began = time.perf_counter()
             parts.feedback(found.request_id, said, "trusted")
-            returning.append(time.perf_counter() - began)
+            times[names[2]].append(time.perf_counter() - began)
         parts.close()
-    for name, times in (("feedback until searches follow it", acting), ("feedback until it returns", returning)):
-        values = np.array(times[count // 4 :]) * 1e6
+    for name, taken in times.items():
+        values = np.array(taken[count // 4 :]) * 1e6
         print(f"{name:44s} {np.median(values):>9,.0f} µs p50 {np.quantile(values, 0.99):>9,.0f} µs p99")
 
 

@@ -146,8 +146,8 @@ class Parts:
 
     def feedback(self, request_id: str, said: Feedback, trust: Trust) -> FeedbackReceipt:
         """Learn from what was said. A correction first becomes a memory of its own, where the question was asked."""
-        trajectory = self.sona.checked(request_id, said)
         if said.correction is not None:
+            trajectory = self.sona.checked(request_id, said)
             namespace = trajectory.namespaces[0] if trajectory.namespaces else None
             item = NewMemory(
                 said.correction,

@@ -20,36 +20,24 @@ were right among all shown is counted too (`confirmed`), and bounded either way.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.learning.credit import Credits, Witness
 from ruvllm_mcp.learning.feedback import OPINION
+from ruvllm_mcp.learning.lending import KNOTS, MOST_CHANCE, Likeness, curves, joined, likenesses
 from ruvllm_mcp.learning.questions import Question, Settled
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.simd import topk
 
 FloatArray = npt.NDArray[np.float32]
-Lender = tuple[int, int, float, bool]  # slot, the knot at or below its likeness, how far on to the next, is it the same
-FloatOrArray = TypeVar("FloatOrArray", np.float64, npt.NDArray[np.float64])
 
-KNOTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)  # of cosine
-TOKEN_KNOTS = (0.22, 0.27, 0.32, 0.38, 0.46, 0.57, 0.62, 0.68, 1.0)  # of token likeness, about as telling as those
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
 NO_TESTIMONY = Witness()
-_PRIOR = np.array([0.004, 0.006, 0.012, 0.03, 0.08, 0.3, 0.6, 0.8, 0.95])
-_PRIOR_TRIALS = 20.0
-_HOPE, _HOPE_TRIALS = np.array([0.01, 0.03, 0.08, 0.2, 0.3]), 2.0  # in its place at the first knots
-_LAST_PENALTY = 0.3  # before counts: a memory wrong for the very same question is this much less likely to be right
-_SAME = 0.999  # cosine from which two questions count as one; variants of one code snippet reach 0.997
-P_CHANCE = 0.01  # a candidate's chance of being right when nothing is known: some 100 candidates a question
-_FULL_EVIDENCE = -math.log(1 - float(_PRIOR[-1]))
-_PENALTY_SHARE = 0.22  # of a log ratio, beside the evidence of votes for
 _MOST_LENDERS = 32
 _SEARCHES_KEPT = 64
 _SETTLED_KEPT = 2_000  # questions, some 2 MB
@@ -57,10 +45,23 @@ _LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier r
 _NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
 
 
-def evidence_of(chances: FloatOrArray) -> FloatOrArray:
-    """The evidence in [0, 1] of memories that are right with those chances in [0, 1]."""
-    evidence: FloatOrArray = np.minimum(1.0, -np.log1p(-np.minimum(chances, _PRIOR[-1])) / _FULL_EVIDENCE)
-    return evidence
+class Lender(NamedTuple):
+    """A remembered question, by its slot, that is like the one asked."""
+
+    slot: int
+    likeness: Likeness
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Votes of `client` on a question, `agreement` as `Witness` has it, that have no place yet in the order in which
+    feedback is learned."""
+
+    vector: FloatArray
+    tokens: TokenSigns | None
+    votes: Mapping[int, float]
+    client: str
+    agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Associations:
         less than a whole vote tell nothing about a single memory and give an empty lesson.
         """
         similar = self._similar(vector, tokens)
-        same = next((self._questions[slot].number for slot, _, _, is_same in similar if is_same), None)
+        same = next((self._questions[lender.slot].number for lender in similar if lender.likeness.is_same), None)
         right = {memory for memory, vote in votes.items() if vote >= 1.0}
         if not right:
             return same, Lesson(NO_COUNTS, 0, 0)
@@ -143,7 +144,7 @@ class Associations:
         counts = [[0.0] * len(KNOTS) for _ in range(4)]
         lent: set[int] = set()
         lent_by_others: set[int] = set()
-        for slot, knot, share, is_same in similar:
+        for slot, (knot, share, is_same) in similar:
             if is_same:
                 continue  # the same question again says nothing about how well votes carry over
             question = self._settled_at(slot)
@@ -195,7 +196,7 @@ class Associations:
         cast = question.votes()
         for memory, vote in votes.items():
             earlier = cast.get((memory, speaker), 0.0)
-            if abs(vote) > OPINION or abs(vote) >= abs(earlier):
+            if _replaces(vote, earlier):
                 cast[memory, speaker] = vote
                 self._confirm(memory, client, (vote > OPINION) - (earlier > OPINION))
         question.put(cast)
@@ -210,28 +211,29 @@ class Associations:
             self._known_right += believed * lesson.known_right
             self._trust = None
 
-    def evidence(self, vector: FloatArray, tokens: TokenSigns | None = None) -> dict[int, float]:
-        """Memory id → evidence in [-1, 1] on the question `vector`, from what was said of similar ones."""
-        lenders = self._similar(vector, tokens)
-        if not lenders:
+    def evidence(
+        self, vector: FloatArray, tokens: TokenSigns | None = None, told: Sequence[Told] = ()
+    ) -> dict[int, float]:
+        """Memory id → evidence in [-1, 1] on the question `vector`, from what was said of similar ones, and is `told`
+        now."""
+        spoken = [(likeness, self._settled_at(slot)) for slot, likeness in self._similar(vector, tokens)]
+        for one in told:
+            spoken = self._with(spoken, one, vector, tokens)
+        if not spoken:
             return {}
         chances, penalties = self._trusted()
-        questions = [self._settled_at(slot) for slot, *_ in lenders]
-        sizes = [len(question.ids) for question in questions]
+        sizes = [len(question.ids) for _, question in spoken]
         # the very question that was rated speaks for itself, no matter what carries over to others
-        for_each = [
-            float(_PRIOR[-1]) if is_same else chances[knot] * (1 - share) + chances[knot + 1] * share
-            for _, knot, share, is_same in lenders
-        ]
-        against_each = [penalties[knot] * (1 - share) + penalties[knot + 1] * share for _, knot, share, _ in lenders]
-        worth = np.concatenate([question.worth for question in questions])
-        ids, place = np.unique(np.concatenate([question.ids for question in questions]), return_inverse=True)
+        for_each = [MOST_CHANCE if likeness.is_same else likeness.on(chances) for likeness, _ in spoken]
+        against_each = [likeness.on(penalties) for likeness, _ in spoken]
+        worth = np.concatenate([question.worth for _, question in spoken])
+        ids, place = np.unique(np.concatenate([question.ids for _, question in spoken]), return_inverse=True)
         best, worst = np.zeros(len(ids)), np.zeros(len(ids))
         np.maximum.at(best, place, np.repeat(for_each, sizes) * worth)
         np.minimum.at(worst, place, np.repeat(against_each, sizes) * -worth)
-        total = np.maximum(-1.0, evidence_of(best) + _PENALTY_SHARE / _FULL_EVIDENCE * worst)
-        spoken = total != 0
-        return dict(zip(ids[spoken].tolist(), total[spoken].tolist(), strict=True))
+        total = joined(best, worst)
+        is_spoken_of = total != 0
+        return dict(zip(ids[is_spoken_of].tolist(), total[is_spoken_of].tolist(), strict=True))
 
     def confirmed(self, ids: Sequence[int]) -> FloatArray:
         """Evidence in [-1, 1], float32 (n,), from having been right for any question: the log of how much likelier such
@@ -276,19 +278,41 @@ class Associations:
             self._epoch = self._credits.epoch
         settled = self._settled.get(slot)
         if settled is None:
-            settled = self._settled[slot] = self._settle(self._questions[slot])
+            settled = self._settled[slot] = self._settle(self._votes_on(slot))
         return settled
 
-    def _settle(self, question: Question) -> Settled:
-        votes: dict[int, dict[str, float]] = {}
-        for (memory, by), vote in question.votes().items():
-            votes.setdefault(memory, {})[self._names[by]] = vote
+    def _settle(self, votes: Mapping[int, Mapping[str, float]]) -> Settled:
         come_to = {memory: self._credits.settled(by_client) for memory, by_client in votes.items()}
         good = {memory: vote for memory, vote in come_to.items() if vote > 0}
         bad = {memory: -vote for memory, vote in come_to.items() if vote < 0}
         ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
         worth = np.fromiter(come_to.values(), np.float64, len(come_to))
         return Settled(votes, good, bad, ids, worth)
+
+    def _votes_on(self, slot: int) -> dict[int, dict[str, float]]:
+        """Memory id → client → vote."""
+        votes: dict[int, dict[str, float]] = {}
+        for (memory, by), vote in self._questions[slot].votes().items():
+            votes.setdefault(memory, {})[self._names[by]] = vote
+        return votes
+
+    def _with(
+        self, spoken: list[tuple[Likeness, Settled]], told: Told, vector: FloatArray, tokens: TokenSigns | None
+    ) -> list[tuple[Likeness, Settled]]:
+        """What is said of questions like `vector` once `told` is: as if that were learned, but for its lesson."""
+        kept = told.vector.astype(np.float16).astype(np.float32)
+        (likeness,) = likenesses([float(kept @ vector)], tokens, [told.tokens])
+        if likeness is None:
+            return spoken
+        same = next((slot for slot, alike in self._similar(told.vector, told.tokens) if alike.is_same), None)
+        votes = {} if same is None else self._votes_on(same)
+        belief = self._credits.belief(told.client, told.agreement)
+        for memory, vote in told.votes.items():
+            by_client = votes.setdefault(memory, {})
+            if _replaces(belief * vote, by_client.get(told.client, 0.0)):
+                by_client[told.client] = belief * vote
+        before = None if same is None else self._settled_at(same)
+        return [(likeness, self._settle(votes)), *(one for one in spoken if one[1] is not before)]
 
     def _is_lent_by_others(self, question: Settled, memory: int, client: str) -> bool:
         others = {name: vote for name, vote in question.votes[memory].items() if name != client}
@@ -311,17 +335,8 @@ class Associations:
         cosines = kept[slots].astype(np.float32) @ vector  # which is not rounded here
         order = np.argsort(-cosines, kind="stable")
         near = list(zip(slots[order].tolist(), cosines[order].tolist(), strict=True))
-        likeness: dict[int, float] = {}
-        others = [(slot, signs) for slot, _ in near if (signs := self._questions[slot].tokens) is not None]
-        if tokens is not None and others:
-            alike = tokens.likeness([signs for _, signs in others]).tolist()
-            likeness = {slot: value for (slot, _), value in zip(others, alike, strict=True)}
-        found: list[Lender] = []
-        for slot, cosine in near:
-            knots, value = (TOKEN_KNOTS, likeness[slot]) if slot in likeness else (KNOTS, cosine)
-            if cosine >= _SAME or value >= knots[0]:
-                found.append((slot, *_between(max(value, knots[0]), knots), cosine >= _SAME))
-        return found
+        alike = likenesses([cosine for _, cosine in near], tokens, [self._questions[slot].tokens for slot, _ in near])
+        return [Lender(slot, one) for (slot, _), one in zip(near, alike, strict=True) if one is not None]
 
     def _slot_for(self, number: int, vector: FloatArray, tokens: TokenSigns | None) -> int:
         self._found.clear()
@@ -343,41 +358,11 @@ class Associations:
         return slot
 
     def _trusted(self) -> tuple[list[float], list[float]]:
-        """Per knot: the chance that a vote for carries over, and the log ratio (<= 0) that a vote against costs.
-
-        Counts are shrunk to a prior curve, itself scaled by how the collection as a whole compares with it; but where
-        questions are only somewhat alike, counts come fast, and a hopeful curve gives way to them at once.
-        """
         if self._trust is None:
-            trials, hits, against, saved = self._counts
-            scale = min(1.0, (hits.sum() + 1.0) / (trials @ _PRIOR + 1.0))
-            expected, weight = _PRIOR * scale, np.full(len(KNOTS), _PRIOR_TRIALS)
-            expected[: len(_HOPE)], weight[: len(_HOPE)] = _HOPE, _HOPE_TRIALS
-            chances = (hits + weight * expected) / (trials + weight)
-            base = self._right / self._shown
-            shares = np.linspace(1.0, _LAST_PENALTY, len(KNOTS))
-            carried = (saved + _PRIOR_TRIALS * base * shares) / (against + _PRIOR_TRIALS)
-            self._trust = (
-                _rising(chances.tolist(), (trials + weight).tolist()),
-                np.minimum(0.0, np.log(carried / base)).tolist(),
-            )
+            self._trust = curves(self._counts, self._right / self._shown)
         return self._trust
 
 
-def _between(value: float, knots: Sequence[float]) -> tuple[int, float]:
-    """The knot at or below `value` and how far it is on the way to the next one."""
-    knot = min(bisect_right(knots, value) - 1, len(knots) - 2)
-    return knot, min(1.0, (value - knots[knot]) / (knots[knot + 1] - knots[knot]))
-
-
-def _rising(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The curve nearest to `values` by weighted squares that never falls (pool adjacent violators, Ayer 1955)."""
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values, weights, strict=True):
-        count = 1
-        while pools and pools[-1][0] > value:
-            before, mass, more = pools.pop()
-            value = (value * weight + before * mass) / (weight + mass)
-            weight, count = weight + mass, count + more
-        pools.append((value, weight, count))
-    return [value for value, _, count in pools for _ in range(count)]
+def _replaces(vote: float, earlier: float) -> bool:
+    """Whether a client's vote takes the place of its earlier one: an opinion not that of a whole vote."""
+    return abs(vote) > OPINION or abs(vote) >= abs(earlier)

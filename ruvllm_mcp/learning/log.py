@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -35,8 +36,9 @@ class TrajectoryLog:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._writing = threading.Lock()  # held by whoever writes pending rows; taken before the journal
+        self._pending: deque[tuple[Any, ...]] = deque(maxlen=_PENDING_LIMIT)
         self._lock = threading.Lock()
-        self._pending: list[tuple[Any, ...]] = []
         self._recent: dict[str, Trajectory] = {}
         self._written = 0
 
@@ -46,17 +48,20 @@ class TrajectoryLog:
             self._recent[trajectory.request_id] = trajectory
             if len(self._recent) > _RECENT_LIMIT:
                 del self._recent[next(iter(self._recent))]
-            self._pending.append(to_row(trajectory))
-            del self._pending[:-_PENDING_LIMIT]
-            with suppress(StoreBusyError), self._journal.at_once() as rows:
-                self._write_pending(rows)
+        self._pending.append(to_row(trajectory))
+        if self._writing.acquire(blocking=False):
+            try:
+                with suppress(StoreBusyError), self._journal.at_once() as rows:
+                    self._write_pending(rows)
+            finally:
+                self._writing.release()
 
     def get(self, request_id: str) -> Trajectory:
         """The trajectory of a request. Raises NotFoundError when it is unknown or has made room for newer ones."""
-        self._flush()
         known = self._recent.get(request_id)
         if known is not None:
             return known
+        self.flush()
         query = f"SELECT {COLUMNS} FROM trajectories WHERE request_id = ?"
         with self._journal.use() as rows:
             row = rows.execute(query, (request_id,)).fetchone()
@@ -89,13 +94,13 @@ class TrajectoryLog:
         """The newest trajectories, newest first."""
         rated = "WHERE EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)" if only_rated else ""
         query = f"SELECT {COLUMNS} FROM trajectories t {rated} ORDER BY request_id DESC LIMIT ?"
-        self._flush()
+        self.flush()
         with self._journal.use() as rows:
             return [from_row(row) for row in rows.execute(query, (limit,))]
 
     def counts(self) -> dict[str, int]:
         """How many trajectories and feedbacks are kept."""
-        self._flush()
+        self.flush()
         with self._journal.use() as rows:
             return {
                 "trajectories": rows.execute("SELECT count(*) FROM trajectories").fetchone()[0],
@@ -105,20 +110,23 @@ class TrajectoryLog:
     def close(self) -> None:
         """Write what was kept back and let go of the journal; further calls are StoreErrors."""
         try:
-            self._flush()
+            self.flush()
         finally:
             self._journal.close()
 
-    def _flush(self) -> None:
-        with self._lock:
+    def flush(self) -> None:
+        """Write what was kept back, waiting for other writers."""
+        with self._writing:
             if self._pending:
                 with self._journal.use() as rows:
                     self._write_pending(rows)
 
     def _write_pending(self, rows: Rows) -> None:
         while self._pending:
-            rows.execute(_INSERT, self._pending[0])
-            del self._pending[0]
+            row = self._pending[0]
+            rows.execute(_INSERT, row)
+            with suppress(ValueError):  # where newer ones have pushed it out
+                self._pending.remove(row)
             self._written += 1
             if self._written % _PRUNE_EVERY == 0:
                 _prune(rows)

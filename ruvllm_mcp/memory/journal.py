@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Union
 
-from ruvllm_mcp.errors import StoreError
+from ruvllm_mcp.errors import StoreBusyError, StoreError
 from ruvllm_mcp.memory.connection import translated
 
 Place = Union[Path, str]  # noqa: UP007 - evaluated; a store's file, or the address of a database
 BUSY_MS = 30_000
+_PATIENCE = 0.02  # seconds that a write which is not to wait waits for this process's own
 
 
 class Result(Protocol):
@@ -45,7 +46,7 @@ class Journal(Protocol):
         ...
 
     def at_once(self) -> AbstractContextManager[Rows]:
-        """The same, but a write that would have to wait for another process raises StoreBusyError instead."""
+        """The same, but a write that would have to wait for another one raises StoreBusyError instead."""
         ...
 
     def write(self) -> AbstractContextManager[Rows]:
@@ -94,12 +95,17 @@ class SqliteJournal:
 
     @contextmanager
     def at_once(self) -> Iterator[sqlite3.Connection]:
-        with self.use() as connection:
-            connection.execute("PRAGMA busy_timeout = 0").fetchall()
-            try:
-                yield connection
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise StoreBusyError(f"{self._path} is being written.", "Try again when that has finished.")
+        try:
+            with self.use() as connection:
+                connection.execute("PRAGMA busy_timeout = 0").fetchall()
+                try:
+                    yield connection
+                finally:
+                    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
+        finally:
+            self._lock.release()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ruvllm_mcp.errors import NotFoundError, StorageFullError, StoreError
+from ruvllm_mcp.errors import NotFoundError, StorageFullError, StoreBusyError, StoreError
 from ruvllm_mcp.learning import log
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.sona import SonaEngine
@@ -108,6 +109,60 @@ def test_searches_follow_a_feedback_while_it_is_being_committed(
     monkeypatch.setattr(log.TrajectoryLog, "add", watched)
     sona.feedback(asked.request_id, Feedback(relevant=(5,)))
     assert meanwhile == [sona.taught(unit(1), None)[5]]
+
+
+def test_searches_follow_a_feedback_that_waits_for_another_writer(sona: SonaEngine, place: Place) -> None:
+    asked = trajectory(unit(1), (5, 6))
+    sona.record(asked)
+    with ThreadPoolExecutor() as threads:
+        with another_writer(place):
+            telling = threads.submit(sona.feedback, asked.request_id, Feedback(relevant=(6,)))
+            while not sona.taught(unit(1), None):
+                assert not telling.done()
+            early = sona.taught(at_cosine(0.95), None)
+            sona.record(trajectory(unit(1), (6, 5)))  # what a search leaves behind need not wait either
+            assert not telling.done()
+        telling.result(20)
+    assert early == pytest.approx(sona.taught(at_cosine(0.95), None))
+    assert len(sona.trajectories(10)) == 2
+
+
+def test_a_feedback_that_gets_no_turn_leaves_nothing_behind(sona: SonaEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = trajectory(unit(1), (5, 6))
+    sona.record(asked)
+    meanwhile: list[dict[int, float]] = []
+
+    def busy() -> None:
+        meanwhile.append(dict(sona.taught(unit(1), None)))
+        raise StoreBusyError("Held.")
+
+    with monkeypatch.context() as held:
+        held.setattr(sona._journal, "write", busy)
+        with pytest.raises(StoreBusyError):
+            sona.feedback(asked.request_id, Feedback(relevant=(6,)))
+    assert meanwhile[0][6] > 0.5
+    assert not sona.taught(unit(1), None)
+
+
+def test_engines_that_are_told_and_asked_at_once_end_up_knowing_the_same(sona: SonaEngine, place: Place) -> None:
+    other = opened(place)
+
+    def talk(engine: SonaEngine, turn: int) -> None:
+        for index in range(12):
+            asked = trajectory(at_cosine(0.99 - index / 15), (5, 6, 7 + turn), client=str(turn))
+            engine.record(asked)
+            engine.feedback(asked.request_id, Feedback(relevant=(5 + (index + turn) % 3,), client=str(turn)))
+            assert engine.taught(asked.vector, None)
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(talk, engine, turn) for turn, engine in enumerate((sona, other, sona, other))]:
+            done.result(60)
+    later = opened(place)
+    assert sona.stats()["feedback"] == 48
+    for asked in (unit(1), at_cosine(0.9), at_cosine(0.6)):
+        assert later.taught(asked, None) == sona.taught(asked, None) == other.taught(asked, None) != {}
+    later.close()
+    other.close()
 
 
 def test_a_feedback_that_cannot_be_committed_is_unlearned(
