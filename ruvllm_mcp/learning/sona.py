@@ -138,7 +138,6 @@ class SonaEngine:
         """
         trajectory = self.checked(request_id, feedback)
         cast = votes(feedback, trajectory.shown)
-        self._read_first()
         agreement = agreement_of(trajectory, cast)
         told = Told(trajectory.vector, trajectory.tokens, cast, feedback.client, agreement)
         with self._published(told, trajectory.fingerprint), self._telling:
@@ -264,6 +263,8 @@ class SonaEngine:
     def _tell(self, trajectory: Trajectory, feedback: Feedback, told: Told) -> None:
         try:
             self._log.flush()
+            with self._caught_up():
+                pass  # so that something is known
             with self._journal.write() as rows:
                 with self._lock:
                     self._known.read_on()
@@ -289,17 +290,12 @@ class SonaEngine:
 
     @contextmanager
     def _caught_up(self) -> Iterator[Follower]:
-        """What is known, with the lock held. Whoever holds it may ask the journal only while nobody tells."""
-        self._read_first()
+        """What is known, with the lock held. Whoever holds it may ask the journal only while nobody tells, or nothing
+        is known: then none who tells has the journal."""
         with self._lock:
-            if not self._tellers:
+            if not self._tellers or self._known.is_blank:
                 self._known.read_on()
             yield self._known
-
-    def _read_first(self) -> None:
-        """So that nothing need be read while somebody tells."""
-        if self._known.is_blank:
-            self._look_again()
 
     def _look_again(self) -> None:
         """Read what changed, this process's own versions too: the marker tells of other connections alone."""
