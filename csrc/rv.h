@@ -181,6 +181,18 @@ void rv_digest_rows(const uint8_t *rows, size_t cols, const int64_t *starts, con
  * bytes of text, one after the other. Returns how many bytes they take, SIZE_MAX if `size` bytes do not hold them. */
 size_t rv_string_starts(const uint8_t *bytes, size_t size, size_t count, int64_t *starts);
 
+/* The index terms of a text, in order, each the CRC-32 of its UTF-8. ASCII words are letters and digits, with single _ ' .
+ * or - between them; each gives its parts (digits; small letters, a capital before them; capitals) in small letters, common
+ * words left out, plural and verb endings taken off, and where there are several the first 64 letters of them joined. What
+ * follows a byte 0xfe, up to a blank, control character or other such byte, is one part in small letters already, what
+ * follows 0xff a term as it stands; all other bytes beyond ASCII stand between words. `ids` holds 3 bytes / 2 numbers; returns
+ * how many were written. */
+size_t rv_terms(const uint8_t *text, size_t bytes, uint32_t *ids);
+
+/* Leaves the distinct ones of `count` ids, in order of their first, and how often each occurs (65,535 at most); returns how
+ * many they are. `slots` is scratch of `slot_count` numbers, a power of two above `count`. */
+size_t rv_count_terms(uint32_t *ids, size_t count, uint16_t *often, uint32_t *slots, size_t slot_count);
+
 /* BERT's uncased WordPiece. `rv_wordpiece_build` lays a vocabulary into rv_wordpiece_size(pieces) bytes of `memory`
  * (8-aligned): piece i is the i-th of `strings`, each a 64-bit length and its UTF-8 bytes as a GGUF file has them, with
  * U+2581 before those that begin a word. `strings` must outlive it. Returns 0 if they run past `bytes` or lack one of

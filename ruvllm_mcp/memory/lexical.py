@@ -9,9 +9,7 @@ words there grows with every memory that holds one of them.
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
-from ruvllm_mcp.native.lib import nogil, nogil_ffi
+from ruvllm_mcp.memory.analysis import TermArray
+from ruvllm_mcp.native.lib import gil, gil_ffi, nogil, nogil_ffi
 
 RowArray = npt.NDArray[np.int32]
-TermArray = npt.NDArray[np.uint32]
 CountArray = npt.NDArray[np.uint16]
 K1 = 1.2
 B = 0.75
@@ -30,13 +28,18 @@ LIVE = 512
 _PART = np.dtype([("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint64)])
 
 
-def pack(terms: Iterable[int]) -> bytes:
+def pack(terms: TermArray) -> bytes:
     """The distinct terms of one memory as stored: their ids (uint32), then how often each occurs (uint16)."""
-    counts = Counter(terms)
-    often: Iterable[int] = counts.values()
-    if max(often, default=0) > 65_535:
-        often = [min(count, 65_535) for count in often]
-    return array("I", counts).tobytes() + array("H", often).tobytes()
+    ids, often = terms.copy(), np.empty(len(terms), np.uint16)
+    slots = np.empty(2 << len(terms).bit_length(), np.uint32)
+    distinct = gil.rv_count_terms(
+        gil_ffi.from_buffer("uint32_t[]", ids),
+        len(ids),
+        gil_ffi.from_buffer("uint16_t[]", often),
+        gil_ffi.from_buffer("uint32_t[]", slots),
+        len(slots),
+    )
+    return ids[:distinct].tobytes() + often[:distinct].tobytes()
 
 
 def unpack(packed: bytes) -> tuple[TermArray, CountArray]:

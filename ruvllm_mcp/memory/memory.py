@@ -26,7 +26,7 @@ from ruvllm_mcp.memory.access import AccessLog
 from ruvllm_mcp.memory.candidates import IntArray, Question
 from ruvllm_mcp.memory.filters import compile_filter
 from ruvllm_mcp.memory.late import TokenSigns, rarity
-from ruvllm_mcp.memory.lexical import TermArray, pack
+from ruvllm_mcp.memory.lexical import pack
 from ruvllm_mcp.memory.lifecycle import PrunePolicy, chosen
 from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
@@ -139,7 +139,7 @@ class Memory:
         asked = encoded.vectors[0]
         vector = asked if teacher is None else teacher.adapt(asked)
         tokens = None if encoded.tokens is None else encoded.tokens[0]
-        return asked, Question(query, asked, vector, tokens, _distinct_terms(query))
+        return asked, Question(query, asked, vector, tokens, np.unique(analysis.question_terms(query)))
 
     def signs(self, tokens: TokenVectors | None) -> TokenSigns | None:
         """What is kept of a question's tokens, weighted by how rare they are here."""
@@ -359,10 +359,6 @@ class Memory:
         self._access.flush()
         self._live.close()
         self._store.close()
-
-
-def _distinct_terms(text: str) -> TermArray:
-    return np.array(sorted(set(analysis.question_terms(text))), np.uint32)
 
 
 def _write_cursor(after: int) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp.memory.lexical import TermArray
+from ruvllm_mcp.memory.analysis import TermArray
 from ruvllm_mcp.memory.postgres_values import read_counts, read_terms
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from psycopg.types import TypeInfo
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.errors import InvalidInputError
-from ruvllm_mcp.memory.lexical import CountArray, TermArray
+from ruvllm_mcp.memory.analysis import TermArray
+from ruvllm_mcp.memory.lexical import CountArray
 
 if TYPE_CHECKING:
     from psycopg import Connection

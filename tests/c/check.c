@@ -78,6 +78,7 @@ static void check_all(void) {
     check_layers();
     check_encoder();
     check_strings();
+    check_terms();
     check_llm();
 }
 

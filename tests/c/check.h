@@ -72,6 +72,7 @@ void check_layers(void);
 void check_encoder(void);
 void check_llm(void);
 void check_strings(void);
+void check_terms(void);
 
 /* The same for times; not one of the above, as sanitisers and emulators have other ones. */
 void check_cancel(void);
