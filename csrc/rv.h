@@ -181,6 +181,15 @@ void rv_digest_rows(const uint8_t *rows, size_t cols, const int64_t *starts, con
  * bytes of text, one after the other. Returns how many bytes they take, SIZE_MAX if `size` bytes do not hold them. */
 size_t rv_string_starts(const uint8_t *bytes, size_t size, size_t count, int64_t *starts);
 
+/* Which of up to 254 markers, texts of two bytes and more, occur in a text. `rv_markers_build` lays them into
+ * rv_markers_size(count) bytes of `memory` (8-aligned): they follow one another in `text`, which must outlive it, marker i
+ * ending before ends[i] (ascending). Returns 0 if there are too many or one is too short. */
+size_t rv_markers_size(size_t count);
+int rv_markers_build(void *memory, const uint8_t *text, const int64_t *ends, size_t count);
+
+/* Sets found[i], one byte a marker and all 0 before, to 1 where marker i occurs; returns how many do. */
+size_t rv_markers_find(const void *memory, const uint8_t *text, size_t bytes, uint8_t *found);
+
 /* The index terms of a text, in order, each the CRC-32 of its UTF-8. ASCII words are letters and digits, with single _ ' .
  * or - between them; each gives its parts (digits; small letters, a capital before them; capitals) in small letters, common
  * words left out, plural and verb endings taken off, and where there are several the first 64 letters of them joined. What

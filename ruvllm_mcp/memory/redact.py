@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ruvllm_mcp.memory.markers import Markers
 from ruvllm_mcp.memory.secret_shapes import SHAPES
 
 _KEYWORD = (
@@ -65,8 +66,8 @@ def _is_basic(text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Context:
-    """Where a secret stands: `pattern` has the groups head and secret, one of `markers` occurs in lower case wherever
-    it matches, and `is_secret` judges what it found."""
+    """Where a secret stands: `pattern` has the groups head and secret, one of `markers` (of two bytes at least) occurs
+    in lower case wherever it matches, and `is_secret` judges what it found."""
 
     mark: str
     markers: tuple[str, ...]  # none: a name that counts is assigned to
@@ -94,7 +95,7 @@ _CONTEXTS = (
     ),
     _context(
         "secret",
-        "= ",
+        "d= y= n= t= g=",
         r"(?P<head>[?&](?:password|passwd|pwd|api_?key|(?:access_|auth_|refresh_)?token|client_secret|secret|sig|key)=)"
         r"(?P<secret>[^\s&#'\"<>]{6,400})",
         _is_value,
@@ -175,9 +176,15 @@ _KEY = re.compile(rf"[A-Za-z0-9_.-]{{0,60}}{_NAME}", re.IGNORECASE)
 SHORTEST = 7  # characters: a shorter text matches nothing here
 _RUN = re.compile(r"[A-Za-z0-9_.~+/=:-]{20,}")  # every shape has one, with digits or both cases in it
 _DIGIT = re.compile(r"[0-9]")
-_MARKED = tuple((marker, place) for place, context in enumerate(_CONTEXTS) for marker in context.markers)
-_UNMARKED = tuple(place for place, context in enumerate(_CONTEXTS) if not context.markers)
 _ASSIGNABLE = ("pass", "pwd", "secret", "token", "credential", "key")  # one is in all that `_ASSIGNED` finds
+_UNMARKED = frozenset(place for place, context in enumerate(_CONTEXTS) if not context.markers)
+# Each marker with the places of the contexts that it could belong to.
+_MARKED = (
+    *((marker, frozenset([place])) for place, context in enumerate(_CONTEXTS) for marker in context.markers),
+    *((name, _UNMARKED) for name in _ASSIGNABLE),
+)
+_SHAPE_MARKERS = Markers([marker for marker, _, _ in SHAPES])
+_CONTEXT_MARKERS = Markers([marker for marker, _ in _MARKED])
 
 
 def redact(text: str) -> tuple[str, int]:
@@ -185,19 +192,25 @@ def redact(text: str) -> tuple[str, int]:
     if len(text) < SHORTEST:
         return text, 0
     total = 0
-    has_key = any((run.upper() != run and run.lower() != run) or _DIGIT.search(run) for run in _RUN.findall(text))
-    for marker, name, pattern in SHAPES if has_key else ():
-        if marker in text:  # costs a hundredth of the expression
-            text, count = _compiled(pattern, re.DOTALL).subn(f"‹redacted:{name}›", text)
-            total += count
-    lowered = text.lower()
-    places = {place for marker, place in _MARKED if marker in lowered}
-    if any([name in lowered for name in _ASSIGNABLE]) and _ASSIGNED.search(lowered):  # noqa: C419  a list is quicker
-        places.update(_UNMARKED)
-    for place in sorted(places):
-        text, count = _replaced(text, _CONTEXTS[place])
+    shapes = _SHAPE_MARKERS.within(text)
+    for place in shapes if shapes and _has_key(text) else ():
+        _, name, pattern = SHAPES[place]
+        text, count = _compiled(pattern, re.DOTALL).subn(f"‹redacted:{name}›", text)
         total += count
+    lowered = text.lower()
+    found = _CONTEXT_MARKERS.within(lowered)
+    if found:
+        places = frozenset().union(*[_MARKED[marker][1] for marker in found])
+        if places >= _UNMARKED and not _ASSIGNED.search(lowered):
+            places -= _UNMARKED
+        for place in sorted(places):
+            text, count = _replaced(text, _CONTEXTS[place])
+            total += count
     return text, total
+
+
+def _has_key(text: str) -> bool:
+    return any((run.upper() != run and run.lower() != run) or _DIGIT.search(run) for run in _RUN.findall(text))
 
 
 def _replaced(text: str, context: _Context) -> tuple[str, int]:

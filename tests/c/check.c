@@ -79,6 +79,7 @@ static void check_all(void) {
     check_encoder();
     check_strings();
     check_terms();
+    check_markers();
     check_llm();
 }
 

@@ -73,6 +73,7 @@ void check_encoder(void);
 void check_llm(void);
 void check_strings(void);
 void check_terms(void);
+void check_markers(void);
 
 /* The same for times; not one of the above, as sanitisers and emulators have other ones. */
 void check_cancel(void);

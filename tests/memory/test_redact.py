@@ -10,9 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ruvllm_mcp.memory.markers import Markers
 from ruvllm_mcp.memory.memory import Memory
-from ruvllm_mcp.memory.redact import _ASSIGNABLE, _CONTEXTS, SHORTEST, redact, redact_json
+from ruvllm_mcp.memory.redact import (
+    _ASSIGNABLE,
+    _ASSIGNED,
+    _CONTEXTS,
+    SHORTEST,
+    _has_key,
+    _replaced,
+    redact,
+    redact_json,
+)
 from ruvllm_mcp.memory.secret_shapes import SHAPES
 from ruvllm_mcp.types import NewMemory
 
@@ -141,6 +153,63 @@ def test_secrets_are_known_by_what_they_are_assigned_to(text: str, secret: str) 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_ordinary_code_is_left_alone(text: str) -> None:
     assert redact(text) == (text, 0)
+
+
+def redacted_by_every_expression(text: str) -> tuple[str, int]:
+    total = 0
+    for _, name, pattern in SHAPES if _has_key(text) else ():
+        text, count = re.subn(pattern, f"‹redacted:{name}›", text, flags=re.DOTALL)
+        total += count
+    is_assigned = _ASSIGNED.search(text.lower()) is not None
+    for context in _CONTEXTS:
+        if context.markers or is_assigned:
+            text, count = _replaced(text, context)
+            total += count
+    return text, total
+
+
+PIECES = [
+    *SECRETS.values(),
+    *(text for text, _ in IN_CONTEXT),
+    *(secret for _, secret in IN_CONTEXT),
+    *HARMLESS,
+    *sorted({marker for marker, _, _ in SHAPES}),
+    *(
+        "pass",
+        "word",
+        "PASSWORD",
+        "token",
+        "To\u212aen",
+        "\u017fecret",
+        "key",
+        "=",
+        ":",
+        " ",
+        "'",
+        '"',
+        "\n",
+        "?",
+        "&",
+        "-",
+        "İ",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=8).map("".join))
+def test_what_is_looked_for_first_spares_expressions_and_loses_no_secret(text: str) -> None:
+    assert redact(text) == redacted_by_every_expression(text)
+
+
+@given(st.text("abAé", max_size=12), st.lists(st.text("abAé", min_size=2, max_size=4), max_size=20))
+def test_markers_are_found_where_they_occur(text: str, markers: list[str]) -> None:
+    assert list(Markers(markers).within(text)) == [place for place, marker in enumerate(markers) if marker in text]
+
+
+def test_markers_too_many_or_too_short_are_refused() -> None:
+    for markers in (["ab"] * 255, ["ab", "c"]):
+        with pytest.raises(ValueError, match="254"):
+            Markers(markers)
 
 
 def test_a_standard_library_of_code_holds_no_secrets() -> None:
