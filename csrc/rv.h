@@ -147,6 +147,55 @@ int rv_lora_backward(const rv_lora *lora, const float *x, const float *grad_out,
 /* One step against the gradients, which become 0. */
 void rv_lora_update(float *parameters, float *gradients, float rate, size_t n);
 
+/* A rated search: `parts` (rows x cols) of its rows' scores, which of them were right (0 or 1) and, where question vectors
+ * are to move, the rows' vectors (rows x dims). */
+typedef struct rv_rated {
+    const float *parts, *vectors;
+    const uint8_t *right;
+    size_t rows, cols, dims;
+} rv_rated;
+
+/* The share of pairs of a right row and a wrong one whose scores order them rightly, ties half; -1 without a pair. A row's
+ * score, kept in `scores` (rows), is the sum of its parts over the columns where `counts` is not 0. */
+double rv_agreement(const float *parts, const uint8_t *counts, const uint8_t *right, size_t rows, size_t cols,
+                    double *scores);
+
+/* With score_i = factors . parts_i + gain * (shift . vectors_i) (no second term where `shift` is NULL), the gradients of minus
+ * the mean over right rows, of which there is one, of log softmax(score / temperature): in each score (`surplus`, rows), in
+ * each factor (`slopes`, cols) and, where there is a shift, in that (`pull`, dims). Sums over rows are float64, but for
+ * `pull`. */
+void rv_contrast(const rv_rated *search, const float *factors, double temperature, const float *shift, float gain,
+                 double *surplus, float *slopes, float *pull);
+
+/* One step of gradient descent at `rate` on a low-rank addition B (A x), a rank x dims and b dims x rank, whose output at x
+ * has the gradient `grad`; where the product of the lengths of a and b is then above `most`, b is scaled to bring it there.
+ * `scratch` has 2 * rank numbers. */
+void rv_lora_descend(float *a, float *b, size_t rank, size_t dims, const float *x, const float *grad, float rate,
+                     float most, float *scratch);
+
+/* Ids in ascending order. */
+typedef struct rv_ids {
+    const int64_t *ids;
+    size_t count;
+} rv_ids;
+
+/* What was said of other questions: question q spoke of the ids from ends[q - 1] to before ends[q], each for (worth > 0) or
+ * against; it lies on a curve between knot knots[q] and the next, shares[q] of the way. */
+typedef struct rv_spoken {
+    const int64_t *ids;
+    const double *worth;
+    const int64_t *ends;
+    const int32_t *knots;
+    const double *shares;
+    size_t questions;
+} rv_spoken;
+
+/* How well that foresaw the ids that are right now. `counts` (4 x knots): the worth of what was said for, and of that part
+ * where the id is right; the same of what was said against ids that are `asked` about; each shared between the question's two
+ * knots. lent[v] tells whether v was spoken for and is `shown`. Every knots[q] + 1 is less than `knots`. */
+void rv_foreseen(const rv_spoken *spoken, const rv_ids *right, const rv_ids *shown, const rv_ids *asked, size_t knots,
+                 double *counts, uint8_t *lent);
+
 /* out = sum of weights[i] * row ids[i] of the table (rows x cols), weights 1 if NULL. 0 if an id is none of its rows. */
 int rv_pool(const float *table, const int32_t *ids, const float *weights, float *out, size_t rows, size_t count,
             size_t cols);

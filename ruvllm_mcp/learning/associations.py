@@ -19,22 +19,24 @@ were right among all shown is counted too (`confirmed`), and bounded either way.
 
 from __future__ import annotations
 
+import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ruvllm_mcp.learning.credit import Credits, Witness
-from ruvllm_mcp.learning.feedback import OPINION
+from ruvllm_mcp.learning.feedback import OPINION, Feedback, votes
 from ruvllm_mcp.learning.lending import KNOTS, MOST_CHANCE, Likeness, curves, joined, likenesses
+from ruvllm_mcp.learning.objective import agreement_of
 from ruvllm_mcp.learning.questions import Question, Settled
+from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.memory.late import TokenSigns
-from ruvllm_mcp.simd import topk
-
-FloatArray = npt.NDArray[np.float32]
+from ruvllm_mcp.simd import Spoken, foreseen, topk
 
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
 NO_TESTIMONY = Witness()
@@ -54,14 +56,26 @@ class Lender(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """Votes of `client` on a question, `agreement` as `Witness` has it, that have no place yet in the order in which
-    feedback is learned."""
+    """What was said of a search, and has no place yet in the order in which feedback is learned. What it comes to is
+    worked out when somebody asks."""
 
-    vector: FloatArray
-    tokens: TokenSigns | None
-    votes: Mapping[int, float]
-    client: str
-    agreement: float | None
+    search: Trajectory
+    feedback: Feedback
+
+    @property
+    def client(self) -> str:
+        """Who says so."""
+        return self.feedback.client
+
+    @cached_property
+    def votes(self) -> Mapping[int, float]:
+        """What it says of single memories."""
+        return votes(self.feedback, self.search.shown)
+
+    @cached_property
+    def agreement(self) -> float | None:
+        """As `Witness` has it."""
+        return agreement_of(self.search, self.votes)
 
 
 @dataclass(frozen=True)
@@ -140,26 +154,8 @@ class Associations:
         right = {memory for memory, vote in votes.items() if vote >= 1.0}
         if not right:
             return same, Lesson(NO_COUNTS, 0, 0)
-        seen, asked = frozenset(shown), frozenset(votes)
-        counts = [[0.0] * len(KNOTS) for _ in range(4)]
-        lent: set[int] = set()
-        lent_by_others: set[int] = set()
-        for slot, (knot, share, is_same) in similar:
-            if is_same:
-                continue  # the same question again says nothing about how well votes carry over
-            question = self._settled_at(slot)
-            against = {memory: question.bad[memory] for memory in question.bad.keys() & asked}
-            for row, spoken in ((0, question.good), (2, against)):
-                if spoken:
-                    trials = sum(spoken.values())
-                    hits = sum(spoken[memory] for memory in right & spoken.keys())
-                    for at, part in ((knot, 1 - share), (knot + 1, share)):
-                        counts[row][at] += part * trials
-                        counts[row + 1][at] += part * hits
-            if not seen.isdisjoint(question.good):
-                here = seen & question.good.keys()
-                lent |= here
-                lent_by_others.update(memory for memory in here if self._is_lent_by_others(question, memory, client))
+        seen = frozenset(shown)
+        counts, lent, lent_by_others = self._foreseen_by(similar, right, votes, seen, client)
         found = len(right & seen)
         borne_out = lent_by_others or lent
         expected = len(borne_out) * found / len(seen) if seen else 0.0
@@ -167,7 +163,34 @@ class Associations:
             expected = max(expected, self._usual(lent, client))
         witness = Witness(agreement, float(len(borne_out & right)), expected)
         known = seen & self._confirmed.keys() if same is None else set()
-        return same, Lesson(np.array(counts, np.float32), len(seen), found, witness, len(known), len(known & right))
+        return same, Lesson(counts, len(seen), found, witness, len(known), len(known & right))
+
+    def _foreseen_by(
+        self,
+        similar: Sequence[Lender],
+        right: Collection[int],
+        votes: Mapping[int, float],
+        seen: Collection[int],
+        client: str,
+    ) -> tuple[FloatArray, set[int], set[int]]:
+        """What is counted of what was said of similar questions, the memories shown that it spoke for, and those of
+        them that others than `client` spoke for."""
+        # the same question again says nothing about how well votes carry over
+        asked = [(self._settled_at(slot), likeness) for slot, likeness in similar if not likeness.is_same]
+        if not asked:
+            return NO_COUNTS, set(), set()
+        ids = np.concatenate([question.ids for question, _ in asked])
+        worth = np.concatenate([question.worth for question, _ in asked])
+        sizes = [len(question.ids) for question, _ in asked]
+        knots, shares, _ = zip(*(likeness for _, likeness in asked), strict=True)
+        counts, places = foreseen(Spoken(ids, worth, sizes, knots, shares), right, seen, votes, len(KNOTS))
+        ends, by_others = list(itertools.accumulate(sizes)), set()
+        lent = ids[places].tolist()
+        for place, memory in zip(places, lent, strict=True):
+            question, _ = asked[bisect_right(ends, place)]
+            if memory not in by_others and self._is_lent_by_others(question, memory, client):
+                by_others.add(memory)
+        return counts.astype(np.float32), set(lent), by_others
 
     def learn(
         self,
@@ -283,11 +306,9 @@ class Associations:
 
     def _settle(self, votes: Mapping[int, Mapping[str, float]]) -> Settled:
         come_to = {memory: self._credits.settled(by_client) for memory, by_client in votes.items()}
-        good = {memory: vote for memory, vote in come_to.items() if vote > 0}
-        bad = {memory: -vote for memory, vote in come_to.items() if vote < 0}
         ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
         worth = np.fromiter(come_to.values(), np.float64, len(come_to))
-        return Settled(votes, good, bad, ids, worth)
+        return Settled(votes, ids, worth)
 
     def _votes_on(self, slot: int) -> dict[int, dict[str, float]]:
         """Memory id → client → vote."""
@@ -300,11 +321,12 @@ class Associations:
         self, spoken: list[tuple[Likeness, Settled]], told: Told, vector: FloatArray, tokens: TokenSigns | None
     ) -> list[tuple[Likeness, Settled]]:
         """What is said of questions like `vector` once `told` is: as if that were learned, but for its lesson."""
-        kept = told.vector.astype(np.float16).astype(np.float32)
-        (likeness,) = likenesses([float(kept @ vector)], tokens, [told.tokens])
+        asked = told.search.vector, told.search.tokens
+        kept = asked[0].astype(np.float16).astype(np.float32)
+        (likeness,) = likenesses([float(kept @ vector)], tokens, [asked[1]])
         if likeness is None:
             return spoken
-        same = next((slot for slot, alike in self._similar(told.vector, told.tokens) if alike.is_same), None)
+        same = next((slot for slot, alike in self._similar(*asked) if alike.is_same), None)
         votes = {} if same is None else self._votes_on(same)
         belief = self._credits.belief(told.client, told.agreement)
         for memory, vote in told.votes.items():

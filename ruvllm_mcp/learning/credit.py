@@ -18,7 +18,7 @@ ranking, so it counts in full only in proportion to the client's praise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _PRIOR_AGREEMENT, _PRIOR_COUNT = 0.75, 8.0
@@ -165,13 +165,3 @@ def _honesty(agreement: float | None, share_wrong: float) -> float:
         density = _HONEST_FLOOR + (1 - _HONEST_FLOOR) * (_HONEST_POWER + 1) * agreement**_HONEST_POWER
     honest = (1 - share_wrong) * density
     return honest / (honest + share_wrong)
-
-
-def agreement(untrained: Sequence[float], right: Sequence[bool]) -> float | None:
-    """The share of (right, wrong) pairs that the untrained scores order rightly, ties half; None without a pair."""
-    for_right = [score for score, is_right in zip(untrained, right, strict=True) if is_right]
-    for_wrong = [score for score, is_right in zip(untrained, right, strict=True) if not is_right]
-    if not for_right or not for_wrong:
-        return None
-    won = sum((a > b) + 0.5 * (a == b) for a in for_right for b in for_wrong)
-    return won / (len(for_right) * len(for_wrong))

@@ -88,25 +88,25 @@ class Follower:
                 if said.seq > learned.trained_to:
                     instant.apply(said.vector, said.step, said.client)
 
-    def worked_out(self, trajectory: Trajectory, told: Told) -> Said:
+    def worked_out(self, told: Told) -> Said:
         """What was told of a search with all that learning makes of it, as the next feedback."""
-        votes, client = told.votes, told.client
+        search, votes, client = told.search, told.votes, told.client
         same, lesson = self.associations.foreseen(
-            told.vector, votes, trajectory.shown, told.agreement, client, told.tokens
+            search.vector, votes, search.shown, told.agreement, client, search.tokens
         )
         belief = self.associations.belief(client, told.agreement)
         is_believed = min(self.associations.credit(client), belief) >= LEAST_BELIEF
         return Said(
             self.seen + 1,
-            trajectory.request_id,
+            search.request_id,
             client,
-            trajectory.fingerprint,
-            trajectory.vector,
-            trajectory.tokens,
+            search.fingerprint,
+            search.vector,
+            search.tokens,
             same,
             votes,
             lesson,
-            self._step(trajectory, votes) if is_believed else None,
+            self._step(search, votes) if is_believed else None,
         )
 
     def version_for(self, query_vector: FloatArray) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 from ruvllm_mcp.learning.lora import FloatArray, LoraAdapter
 from ruvllm_mcp.learning.objective import Row, Weights, gradients, slopes
 from ruvllm_mcp.learning.trajectory import Trajectory
+from ruvllm_mcp.simd import lora_descend
 
 RANK = 2
 VECTOR_RATE = 0.05
@@ -59,9 +60,7 @@ def weight_step_of(
 
 
 def _bounded(in_weights: Mapping[str, float]) -> dict[str, float]:
-    """Within bounds, and as float32, which is what other processes will read."""
-    slopes = np.clip(np.array(list(in_weights.values()), np.float32), -STEEPEST_PART, STEEPEST_PART)
-    return dict(zip(in_weights, slopes.tolist(), strict=True))
+    return {name: max(-STEEPEST_PART, min(STEEPEST_PART, slope)) for name, slope in in_weights.items()}
 
 
 @dataclass
@@ -125,12 +124,7 @@ class InstantLoop:
     def _move(self, micro: LoraAdapter, query: FloatArray, in_vector: FloatArray) -> None:
         """A step of gradient descent on a MicroLoRA of scale 1, kept within its bound."""
         self.moves_vectors = True
-        inner, back = micro.a @ query, in_vector @ micro.b
-        micro.b -= np.multiply.outer(np.float32(VECTOR_RATE) * in_vector, inner)
-        micro.a -= np.multiply.outer(np.float32(VECTOR_RATE) * back, query)
-        size = math.sqrt(float(np.vdot(micro.a, micro.a)) * float(np.vdot(micro.b, micro.b)))
-        if size > MOST_MOVE:
-            micro.b *= np.float32(MOST_MOVE / size)
+        lora_descend(micro.a, micro.b, query, in_vector, VECTOR_RATE, MOST_MOVE)
 
     def _weighted(self) -> list[tuple[float, _Trace]]:
         """The believed clients' shares, each with its weight: their mean by credit, so that together they keep within

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ruvllm_mcp.learning.contrastive import Example
-from ruvllm_mcp.learning.credit import agreement
 from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
+from ruvllm_mcp.simd import Move, agreement, contrast
 
 DENSE, TAUGHT, CONFIRMED = "dense", "taught", "confirmed"
 LEAST_WEIGHT, GREATEST_WEIGHT = 0.05, 5.0
@@ -63,16 +63,18 @@ def row_of(trajectory: Trajectory, votes: Mapping[int, float], vectors: Vectors,
     None); None where the votes say nothing of the ranking."""
     candidates = trajectory.candidates
     kept, right, ideal = _judged(trajectory, votes, most)
-    if DENSE not in candidates.names or not kept:
+    if DENSE not in candidates.names or not any(right):
         return None
     table = vectors(candidates.ids[kept])
-    parts = candidates.parts[kept]
+    parts = candidates.parts[kept].copy()
     place = candidates.names.index(DENSE)
     cosines = table @ trajectory.vector
     gain, level = _line(cosines, parts[:, place])
     if gain:  # as if searched with the plain vector, whatever had moved it then
         parts[:, place] = level + gain * cosines
-    return Row(trajectory.request_id, trajectory.vector, candidates.names, parts, right, ideal, table, gain)
+    return Row(
+        trajectory.request_id, trajectory.vector, candidates.names, parts, np.array(right, np.bool_), ideal, table, gain
+    )
 
 
 def slopes(
@@ -81,26 +83,29 @@ def slopes(
     """The gradient of `gradients` in each part's weight, of the search as it was answered: no vectors are looked up."""
     names = trajectory.candidates.names
     kept, right, _ = _judged(trajectory, votes, most)
-    if not kept:
+    if not any(right):
         return None
-    parts = trajectory.candidates.parts[kept]
-    scores = parts @ np.array([weights.get(name, 1.0) for name in names], np.float32)
-    return dict(zip(names, (_surplus(scores, right) @ parts).tolist(), strict=True))
+    factors = [weights.get(name, 1.0) for name in names]
+    return dict(zip(names, contrast(trajectory.candidates.parts[kept], right, factors, TEMPERATURE)[0], strict=True))
 
 
 def _judged(
     trajectory: Trajectory, votes: Mapping[int, float], most: int | None
-) -> tuple[list[int], npt.NDArray[np.bool_], int]:
+) -> tuple[slice | list[int], list[bool], int]:
     """The places of the `most` best candidates of a hybrid search and the right ones, which of them were right, and how
-    many memories were. No places where that says nothing of the ranking."""
+    many memories were; none right where that says nothing of the ranking."""
     right_ids = {memory for memory, vote in votes.items() if vote >= _RIGHT}
-    ids = trajectory.candidates.ids.tolist() if TAUGHT in trajectory.candidates.names else []
-    first = len(ids) if most is None else min(most, len(ids))
-    kept = list(range(first))
-    if not right_ids.issubset(ids[:first]):
-        kept += [place for place in range(first, len(ids)) if ids[place] in right_ids]
-    right = [ids[place] in right_ids for place in kept]
-    return kept if any(right) and not all(right) else [], np.array(right, np.bool_), len(right_ids)
+    candidates = trajectory.candidates
+    if TAUGHT not in candidates.names:
+        return [], [], len(right_ids)
+    first = candidates.ids[:most].tolist()
+    right = [memory in right_ids for memory in first]
+    kept: slice | list[int] = slice(len(first))
+    if not right_ids.issubset(first):
+        further = [place for place, memory in enumerate(candidates.ids.tolist()) if memory in right_ids]
+        further = [place for place in further if place >= len(first)]
+        kept, right = [*range(len(first)), *further], right + [True] * len(further)
+    return (kept, right, len(right_ids)) if not all(right) else ([], [], len(right_ids))
 
 
 def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | None:
@@ -108,15 +113,15 @@ def agreement_of(trajectory: Trajectory, votes: Mapping[int, float]) -> float | 
     candidates = trajectory.candidates
     if TAUGHT not in candidates.names:
         return None
-    ids, known = candidates.ids.tolist(), trajectory.shown
-    if tuple(ids[: len(known)]) == known:  # the usual case: the best were shown
+    known = trajectory.shown
+    if tuple(candidates.ids[: len(known)].tolist()) == known:  # the usual case: the best were shown
         rows = candidates.parts[: len(known)]
     else:
-        place_of = {memory: place for place, memory in enumerate(ids)}
+        place_of = {memory: place for place, memory in enumerate(candidates.ids.tolist())}
         known = tuple(memory for memory in known if memory in place_of)
         rows = candidates.parts[[place_of[memory] for memory in known]]
-    is_untrained = np.array([name not in (TAUGHT, CONFIRMED) for name in candidates.names], np.float32)
-    return agreement((rows @ is_untrained).tolist(), [votes.get(memory, 0.0) >= _RIGHT for memory in known])
+    is_untrained = [name not in (TAUGHT, CONFIRMED) for name in candidates.names]
+    return agreement(rows, is_untrained, [votes.get(memory, 0.0) >= _RIGHT for memory in known])
 
 
 def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
@@ -129,20 +134,13 @@ def _line(cosines: FloatArray, shares: FloatArray) -> tuple[float, float]:
     return slope, float(shares.mean()) - slope * float(cosines.mean())
 
 
-def gradients(row: Row, weights: Weights, moved: FloatArray | None = None) -> tuple[FloatArray, dict[str, float]]:
+def gradients(row: Row, weights: Weights, moved: FloatArray) -> tuple[FloatArray, dict[str, float]]:
     """Of the row's loss, -sum over right candidates of log softmax(score / TEMPERATURE) / count: in the adapted vector
     (d,), and in each part's weight."""
-    scores = row.scores(weights, moved)
-    surplus = _surplus(scores, row.right)
-    in_vector = (weights.get(DENSE, 1.0) * row.gain * (surplus @ row.vectors)).astype(np.float32)
-    by_part = surplus @ row.parts
-    return in_vector, dict(zip(row.names, by_part.tolist(), strict=True))
-
-
-def _surplus(scores: npt.NDArray[np.floating], right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The loss's gradient in the scores (n,)."""
-    surplus: npt.NDArray[np.float64] = _softmax(scores.astype(np.float64) / TEMPERATURE) - right / right.sum()
-    return surplus / TEMPERATURE
+    factors = [weights.get(name, 1.0) for name in row.names]
+    move = Move(row.vectors, moved - row.query, weights.get(DENSE, 1.0) * row.gain)
+    slopes, in_vector = contrast(row.parts, row.right.tolist(), factors, TEMPERATURE, move)
+    return in_vector, dict(zip(row.names, slopes, strict=True))
 
 
 def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> dict[str, float]:

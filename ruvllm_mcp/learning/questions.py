@@ -37,11 +37,9 @@ class Question:
 
 
 class Settled(NamedTuple):
-    """What the clients' votes on a question come to: on memories `ids` (n,) to `worth` (n,); those for are `good`,
-    those against `bad`, either by how much. `votes`: memory id → client → vote."""
+    """What the clients' votes on a question come to: on memories `ids` (n,) to `worth` (n,). `votes`: memory id →
+    client → vote."""
 
     votes: Mapping[int, Mapping[str, float]]
-    good: Mapping[int, float]
-    bad: Mapping[int, float]
     ids: npt.NDArray[np.int64]
     worth: npt.NDArray[np.float64]

@@ -25,13 +25,13 @@ from ruvllm_mcp.learning import loops
 from ruvllm_mcp.learning.associations import Told
 from ruvllm_mcp.learning.deep import Against
 from ruvllm_mcp.learning.due import due
-from ruvllm_mcp.learning.feedback import Feedback, votes
+from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.following import LEAST_BELIEF, Follower
 from ruvllm_mcp.learning.judging import Verdict
 from ruvllm_mcp.learning.learned import Learned
 from ruvllm_mcp.learning.lending import evidence_of
 from ruvllm_mcp.learning.log import KEPT_RATED, TrajectoryLog
-from ruvllm_mcp.learning.objective import Vectors, agreement_of
+from ruvllm_mcp.learning.objective import Vectors
 from ruvllm_mcp.learning.patterns import Pattern
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.learning.versions import Trial, Version, VersionStore
@@ -137,13 +137,11 @@ class SonaEngine:
         StoreBusyError when another process writes for too long.
         """
         trajectory = self.checked(request_id, feedback)
-        cast = votes(feedback, trajectory.shown)
-        agreement = agreement_of(trajectory, cast)
-        told = Told(trajectory.vector, trajectory.tokens, cast, feedback.client, agreement)
-        with self._published(told, trajectory.fingerprint), self._telling:
-            self._tell(trajectory, feedback, told)
-        strengthened = sum(vote > 0 for vote in cast.values())
-        return FeedbackReceipt(request_id, strengthened, len(cast) - strengthened)
+        told = Told(trajectory, feedback)
+        with self._published(told), self._telling:
+            self._tell(told)
+        strengthened = sum(vote > 0 for vote in told.votes.values())
+        return FeedbackReceipt(request_id, strengthened, len(told.votes) - strengthened)
 
     # The slower loops and their versions
 
@@ -245,11 +243,11 @@ class SonaEngine:
     # Telling and keeping up
 
     @contextmanager
-    def _published(self, told: Told, fingerprint: str) -> Iterator[None]:
+    def _published(self, told: Told) -> Iterator[None]:
         """What was told counts for searches at once, until it is taken in or given up; not other embedders' vectors."""
         with self._lock:
             self._tellers += 1
-            self._told += [told] if fingerprint == self._fingerprint else []
+            self._told += [told] if told.search.fingerprint == self._fingerprint else []
         try:
             yield
         finally:
@@ -260,7 +258,7 @@ class SonaEngine:
     def _withdraw(self, told: Told) -> None:
         self._told = [one for one in self._told if one is not told]
 
-    def _tell(self, trajectory: Trajectory, feedback: Feedback, told: Told) -> None:
+    def _tell(self, told: Told) -> None:
         try:
             self._log.flush()
             with self._caught_up():
@@ -268,11 +266,11 @@ class SonaEngine:
             with self._journal.write() as rows:
                 with self._lock:
                     self._known.read_on()
-                    said = self._known.worked_out(trajectory, told)
+                    said = self._known.worked_out(told)
                     self._is_ahead = True
                     self._withdraw(told)
                     self._known.take_in(said)
-                number = self._log.add(rows, said, feedback, time.time())
+                number = self._log.add(rows, said, told.feedback, time.time())
             if number != said.seq:  # the last ones are gone from the store
                 self._begin_anew()
         except BaseException:

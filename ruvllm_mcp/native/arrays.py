@@ -33,6 +33,7 @@ _POINTERS = {
     np.dtype(np.uint8): "uint8_t[]",
     np.dtype(np.int32): "int32_t[]",
     np.dtype(np.int64): "int64_t[]",
+    np.dtype(np.float64): "double[]",
 }
 
 

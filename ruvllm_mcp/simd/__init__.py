@@ -47,19 +47,24 @@ from ruvllm_mcp.simd.maps import (
     tanh,
 )
 from ruvllm_mcp.simd.pairs import Bits, Kind
+from ruvllm_mcp.simd.rated import Move, Spoken, agreement, contrast, foreseen, lora_descend
 
 __all__ = [
     "MAX_SIGN_DIMENSIONS",
     "Cancel",
     "Matrix",
+    "Move",
     "SimdOps",
+    "Spoken",
     "Vector",
     "add",
+    "agreement",
     "assign",
     "attention",
     "axpy",
     "bfloat16",
     "bits",
+    "contrast",
     "cosine_similarity",
     "cross_dot",
     "cross_topk",
@@ -69,11 +74,13 @@ __all__ = [
     "fastgrnn_step",
     "float16",
     "float32",
+    "foreseen",
     "gelu",
     "int8",
     "layer_norm",
     "log_softmax",
     "lora_backward",
+    "lora_descend",
     "lora_forward",
     "lora_update",
     "matmul",

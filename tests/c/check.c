@@ -76,6 +76,7 @@ static void check_all(void) {
     check_codes();
     check_scans();
     check_layers();
+    check_rated();
     check_encoder();
     check_strings();
     check_terms();

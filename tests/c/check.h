@@ -69,6 +69,7 @@ void check_matrices(void);
 void check_codes(void);
 void check_scans(void);
 void check_layers(void);
+void check_rated(void);
 void check_encoder(void);
 void check_llm(void);
 void check_strings(void);

@@ -11,12 +11,13 @@ import pytest
 
 from ruvllm_mcp.learning.associations import NO_COUNTS, Associations, Lesson, Told
 from ruvllm_mcp.learning.credit import Witness
+from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.lending import KNOTS, TOKEN_KNOTS, _rising
 from ruvllm_mcp.learning.trajectory import FloatArray
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.weights import DEFAULT
 
-from .conftest import DIM, at_cosine, unit
+from .conftest import DIM, at_cosine, trajectory, unit
 
 PRIOR = [0.01, 0.03, 0.08, 0.2, 0.3, 0.3, 0.6, 0.8, 0.95]
 _numbers = itertools.count(1)
@@ -281,19 +282,22 @@ def test_a_question_remembers_little_beside_its_vector() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("second", [{7: -1.0}, {8: 1.0, 7: -0.5}, {9: -1.0}])
+@pytest.mark.parametrize(("relevant", "irrelevant"), [((), (7,)), ((8,), (7,)), ((), (9,))])
 @pytest.mark.parametrize("near", [1.0, 0.93, 0.2])
-def test_what_is_told_counts_as_if_it_were_learned(second: dict[int, float], near: float) -> None:
+def test_what_is_told_counts_as_if_it_were_learned(
+    relevant: tuple[int, ...], irrelevant: tuple[int, ...], near: float
+) -> None:
     associations = Associations(DIM)
     told(associations, at_cosine(0.7), {7: 1.0, 9: -1.0}, "other")
     for client in ("other", "same"):
         told(associations, unit(1), {7: 1.0, 8: -0.5}, client)
-    now = Told(at_cosine(near), None, second, "same", None)
+    now = Told(trajectory(at_cosine(near)), Feedback(relevant=relevant, irrelevant=irrelevant, client="same"))
     before = associations.evidence(unit(1))
     early = [associations.evidence(asked, None, [now]) for asked in (unit(1), at_cosine(0.8))]
     assert associations.evidence(unit(1)) == before
-    same = next((lender.slot for lender in associations._similar(now.vector, None) if lender.likeness.is_same), None)
+    lenders = associations._similar(now.search.vector, None)
+    same = next((lender.slot for lender in lenders if lender.likeness.is_same), None)
     number = None if same is None else associations._questions[same].number
-    associations.learn(next(_numbers), now.vector, second, "same", number)
+    associations.learn(next(_numbers), now.search.vector, now.votes, "same", number)
     for asked, then in zip((unit(1), at_cosine(0.8)), early, strict=True):
         assert then == pytest.approx(associations.evidence(asked), abs=1e-5)

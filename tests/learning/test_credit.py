@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ruvllm_mcp.learning.credit import Credit, Credits, Witness, agreement
+from ruvllm_mcp.learning.credit import Credit, Credits, Witness
 
 
 def test_a_client_never_heard_is_believed() -> None:
@@ -73,22 +73,6 @@ def test_newcomers_are_believed_by_one_record() -> None:
     for number in range(100):
         credits.hear(f"liar {number}", HOSTILE)
     assert credits.belief("somebody new", 0.1) < 0.1
-
-
-def test_agreement_is_the_area_under_the_curve() -> None:
-    random = np.random.default_rng(1)
-    scores, right = random.integers(6, size=40).tolist(), (random.random(40) < 0.3).tolist()
-    pairs = [
-        (a, b)
-        for a, is_right in zip(scores, right, strict=True)
-        if is_right
-        for b, is_other in zip(scores, right, strict=True)
-        if not is_other
-    ]
-    expected = np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs])
-    assert agreement(scores, right) == pytest.approx(expected)
-    assert agreement([1, 2], [True, True]) is None
-    assert agreement([], []) is None
 
 
 HOSTILE, HONEST = Witness(0.1, 0.0, 0.2), Witness(0.9, 0.2, 0.1)
