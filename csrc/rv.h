@@ -38,11 +38,8 @@
  *                   nothing is written between
  *   picked_dot_i8   out[i] = dot of row rows[i] of m (any x cols) with x, whose numbers are in [-127, 127]
  *   adc_u8          out[r] = sum over p of table[p][codes[r][p]], table (parts x 256): distances to product-quantised rows
- *   best_signs_i15  for each of `count` query tokens, the greatest over the document's `tokens` of the sum of its numbers where
- *                   the document token's bit (lowest first, `bytes` <= RV_SIGN_DIMS / 8 a token) is 1; INT32_MIN if there
- *                   is no token. A query token is two rows of `stride` bytes (8 * bytes to a multiple of 64, filled with
- *                   0): its numbers are 128 * first + second, first in [-127, 127], second in [-64, 63]. The
- *                   second ones' positive numbers add up to at most second_most[q]
+ *   best_signs_i15  for each query token, the greatest over the document's `tokens` of the sum of its numbers where the
+ *                   document token's bit (lowest first, query->bytes a token) is 1; INT32_MIN if there is no token
  *
  * `build.py` hands this file, preprocessed with RV_CDEF defined, to CFFI as its declarations. */
 #ifndef RV_H
@@ -60,7 +57,21 @@ typedef uint16_t rv_bf16;
 typedef int8_t rv_i8;
 typedef uint8_t rv_b1;
 
-enum { RV_SIGN_DIMS = 2048 };
+enum { RV_SIGN_DIMS = 2048, RV_ROUGH_ZERO = 60, RV_ROUGH_GREATEST = 121 };
+
+/* `count` query tokens for best_signs_i15. A token's 8 * bytes <= RV_SIGN_DIMS numbers are 128 * first + second, first in
+ * [-127, 127], second in [-64, 63]: two rows of `stride` bytes each, 8 * bytes to a multiple of 64, filled with 0. What is
+ * bounded from above lets kernels pass over what cannot be the greatest; rv_signs_bound makes it from the rows. The second
+ * ones' positive numbers add up to second_most[q]. What four neighbouring numbers add up to where a half-byte's bits are 1
+ * is at most unit[q] * (rough - RV_ROUGH_ZERO), `rough` in [0, RV_ROUGH_GREATEST] a table of 16 for each half-byte, low half
+ * first, 4 * stride bytes a token. */
+typedef struct rv_signs {
+    size_t count, bytes, stride;
+    int8_t *rows;
+    int32_t *second_most, *unit;
+    uint8_t *rough;
+} rv_signs;
+void rv_signs_bound(rv_signs *query);
 
 typedef struct rv_table {
     const char *name;

@@ -9,15 +9,11 @@
 
 enum { GREATEST = 127 * 128 + 63, MOST_THREADS = 8, AT_ONCE = 8, WORTH_SHARING = 4000000 };
 
-/* What the scratch space holds: for each query token the sum of its whole numbers, what the low parts of any of them add up
- * to at most, the size of the greatest number they stand for and, for each thread, its best match; then the whole numbers,
- * split as 128 * high + low, in rows of `stride` bytes. */
 typedef struct query {
-    int32_t *sums, *low_most;
-    float *sizes;
-    int32_t *best;
-    int8_t *rows;
-    size_t stride;
+    rv_signs signs;
+    int32_t *sums; /* of each token's whole numbers */
+    float *sizes;  /* of the greatest number they stand for */
+    int32_t *best; /* for each thread, the best matches */
 } query;
 
 static size_t padded(size_t dims) { return (dims + 63) / 64 * 64; }
@@ -25,15 +21,57 @@ static size_t padded(size_t dims) { return (dims + 63) / 64 * 64; }
 /* Numbers that a thread's best matches take, so that no two threads write to one cache line. */
 static size_t room(size_t count) { return (count + 15) / 16 * 16 + 16; }
 
-size_t rv_maxsim_scratch(size_t count, size_t dims) { return count * (3 + padded(dims) / 2) + MOST_THREADS * room(count); }
+size_t rv_maxsim_scratch(size_t count, size_t dims) {
+    return count * (4 + padded(dims) / 2 + padded(dims)) + MOST_THREADS * room(count);
+}
 
 static query placed(int32_t *scratch, size_t count, size_t dims) {
-    return (query){.sums = scratch,
-                   .low_most = scratch + count,
-                   .sizes = (float *)(scratch + 2 * count),
-                   .best = scratch + 3 * count,
-                   .rows = (int8_t *)(scratch + 3 * count + MOST_THREADS * room(count)),
-                   .stride = padded(dims)};
+    int32_t *best = scratch + 4 * count, *rows = best + MOST_THREADS * room(count);
+    return (query){.signs = {.count = count,
+                             .bytes = dims / 8,
+                             .stride = padded(dims),
+                             .rows = (int8_t *)rows,
+                             .second_most = scratch,
+                             .unit = scratch + count,
+                             .rough = (uint8_t *)(rows + count * padded(dims) / 2)},
+                   .sums = scratch + 2 * count,
+                   .sizes = (float *)(scratch + 3 * count),
+                   .best = best};
+}
+
+/* What four numbers add up to, for each choice among them. */
+static void sum_choices(const int8_t *first, const int8_t *second, int32_t *sums) {
+    sums[0] = 0;
+    for (size_t d = 0; d < 4; d++)
+        for (size_t i = 0; i < (size_t)1 << d; i++) sums[i + ((size_t)1 << d)] = sums[i] + 128 * first[d] + second[d];
+}
+
+static void bound_token(rv_signs *query, size_t q) {
+    const int8_t *first = query->rows + 2 * q * query->stride, *second = first + query->stride;
+    uint8_t *rough = query->rough + 4 * q * query->stride;
+    int32_t sums[16], greatest = 1, second_most = 0;
+    for (size_t d = 0; d < query->stride; d += 4) {
+        int32_t above = 0, below = 0;
+        for (size_t i = d; i < d + 4; i++) {
+            const int32_t whole = 128 * first[i] + second[i];
+            above += whole > 0 ? whole : 0;
+            below -= whole < 0 ? whole : 0;
+            second_most += second[i] > 0 ? second[i] : 0;
+        }
+        greatest = above > greatest ? above : below > greatest ? below : greatest;
+    }
+    query->second_most[q] = second_most;
+    query->unit[q] = (greatest + RV_ROUGH_ZERO - 1) / RV_ROUGH_ZERO;
+    const float inverse = 1.0f / (float)query->unit[q];
+    for (size_t d = 0; d < query->stride; d += 4) {
+        sum_choices(first + d, second + d, sums);
+        for (size_t i = 0; i < 16; i++) /* rounded up: a sum is above a multiple of the unit by far more than float errs */
+            rough[4 * d + i] = (uint8_t)(RV_ROUGH_GREATEST - (int32_t)(RV_ROUGH_GREATEST - RV_ROUGH_ZERO - (float)sums[i] * inverse));
+    }
+}
+
+void rv_signs_bound(rv_signs *query) {
+    for (size_t q = 0; q < query->count; q++) bound_token(query, q);
 }
 
 /* The greatest absolute value, NaN if there is anything that is not finite. */
@@ -47,17 +85,16 @@ static float greatest_size(const float *x, size_t n) {
 }
 
 static void quantise(query *to, size_t q, const float *token, size_t dims) {
-    int8_t *high = to->rows + 2 * q * to->stride, *low = high + to->stride;
+    int8_t *high = to->signs.rows + 2 * q * to->signs.stride, *low = high + to->signs.stride;
     const float greatest = greatest_size(token, dims);
     const double factor = greatest > 0 ? GREATEST / (double)greatest : 0;
-    to->sums[q] = to->low_most[q] = 0;
-    for (size_t d = 0; d < to->stride; d++) {
+    to->sums[q] = 0;
+    for (size_t d = 0; d < to->signs.stride; d++) {
         const int32_t whole = d < dims && factor > 0 ? (int32_t)lrint(token[d] * factor) : 0;
         const int32_t upper = (whole + 64 + 128 * 128) / 128 - 128; /* (whole + 64) / 128 rounded down */
         high[d] = (int8_t)upper;
         low[d] = (int8_t)(whole - 128 * upper);
         to->sums[q] += whole;
-        to->low_most[q] += low[d] > 0 ? low[d] : 0;
     }
     to->sizes[q] = greatest;
 }
@@ -84,8 +121,7 @@ static void score(const struct worker *w, size_t doc) {
     const size_t start = (size_t)s->starts[doc], length = (size_t)s->counts[doc], row = s->dims / 8;
     s->scores[doc] = 0;
     if (!length || s->total == 0) return;
-    rv_best_signs_i15(s->query.rows, s->count, s->query.stride, s->bits + start * row, length, row,
-                      s->query.low_most, w->best);
+    rv_best_signs_i15(&s->query.signs, s->bits + start * row, length, w->best);
     double score = 0; /* a sum over set bits minus the sum over clear ones is twice the first minus the whole */
     for (size_t q = 0; q < s->count; q++)
         score += (double)s->weights[q] * s->query.sizes[q] * (2.0 * w->best[q] - s->query.sums[q]);
@@ -118,6 +154,7 @@ int rv_maxsim_bits(const float *tokens, const float *weights, size_t count, size
         quantise(&s.query, q, tokens + q * dims, dims);
         s.total += weights[q];
     }
+    rv_signs_bound(&s.query.signs);
     for (size_t i = 0; i < MOST_THREADS; i++) s.worker[i] = (struct worker){&s, s.query.best + i * room(count)};
     rv_pool_help(score_all, &s, is_worth_sharing(&s) ? MOST_THREADS : 1);
     return !(cancel && *cancel);

@@ -90,16 +90,14 @@ void rv_scalar_adc_u8(const float *table, const uint8_t *codes, float *out, size
     }
 }
 
-void rv_scalar_best_signs_i15(const int8_t *query, size_t count, size_t stride, const uint8_t *bits, size_t tokens,
-                              size_t bytes, const int32_t *second_most, int32_t *best) {
-    (void)second_most; /* for those that leave out what cannot be the greatest */
-    for (size_t q = 0; q < count; q++) {
-        const int8_t *high = query + 2 * q * stride, *low = high + stride;
+void rv_scalar_best_signs_i15(const rv_signs *query, const uint8_t *bits, size_t tokens, int32_t *best) {
+    for (size_t q = 0; q < query->count; q++) {
+        const int8_t *high = query->rows + 2 * q * query->stride, *low = high + query->stride;
         best[q] = INT32_MIN;
         for (size_t t = 0; t < tokens; t++) {
             int32_t sum = 0;
-            for (size_t d = 0; d < bytes * 8; d++)
-                if (bits[t * bytes + d / 8] >> (d % 8) & 1) sum += 128 * high[d] + low[d];
+            for (size_t d = 0; d < query->bytes * 8; d++)
+                if (bits[t * query->bytes + d / 8] >> (d % 8) & 1) sum += 128 * high[d] + low[d];
             best[q] = sum > best[q] ? sum : best[q];
         }
     }

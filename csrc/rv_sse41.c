@@ -70,12 +70,31 @@ static inline B b_spread(const uint8_t *p) {
 static inline P p_zero(void) { return i_zero(); }
 static inline P p_add(P sum, B ones, B v) { return _mm_add_epi16(sum, _mm_maddubs_epi16(ones, v)); }
 static inline I p_sum(P p) { return _mm_madd_epi16(p, _mm_set1_epi16(1)); }
+static inline B b_zip_low(B a, B b) { return _mm_unpacklo_epi8(a, b); }
+static inline B b_zip_high(B a, B b) { return _mm_unpackhi_epi8(a, b); }
+static inline B b_rows(const void *p, const void *q) { return (void)q, _mm_loadu_si128(p); }
+static inline B b_table(const void *p) { return _mm_loadu_si128(p); }
+static inline B b_look_up(B table, B indices) { return _mm_shuffle_epi8(table, indices); }
+static inline B b_low_half(B v) { return b_and(v, _mm_set1_epi8(15)); }
+static inline B b_high_half(B v) { return b_and(_mm_srli_epi16(v, 4), _mm_set1_epi8(15)); }
+static inline B b_add8(B a, B b) { return _mm_add_epi8(a, b); }
+static inline B b_add16(B a, B b) { return _mm_add_epi16(a, b); }
+static inline B b_sub16(B a, B b) { return _mm_sub_epi16(a, b); }
+static inline B b_upper16(B v) { return _mm_srli_epi16(v, 8); }
+static inline B b_raise16(B v) { return _mm_slli_epi16(v, 8); }
+static inline int32_t b_greatest16(B a, B b) {
+    return 65535 - _mm_extract_epi16(_mm_minpos_epu16(_mm_andnot_si128(_mm_max_epu16(a, b), _mm_set1_epi8(-1))), 0);
+}
+static inline uint32_t b_above16(B v, int32_t least) {
+    const B more = _mm_subs_epu16(v, _mm_set1_epi16((short)(least < 65535 ? least : 65535)));
+    return ~(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(more, i_zero()));
+}
 
 #include "rv_vector.h"
 #include "rv_bytes.h"
 #include "rv_int8.h"
 #include "rv_bits.h"
-#include "rv_signs.h"
+#include "rv_signs_table.h"
 
 RV_TARGET_END
 

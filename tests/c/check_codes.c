@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TABLE, CODES, OUT, QUERY };
+enum { TABLE, CODES, OUT, QUERY, ROUGH };
 
 static void fill_bytes(uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)random_bits();
@@ -49,21 +49,23 @@ static void check_picked(size_t count, size_t cols, bool greatest) {
 /* The greatest sums, with the greatest numbers a query may hold where the token's bits are all set. */
 static void check_best_signs(size_t count, size_t tokens, size_t bytes, bool greatest) {
     const size_t stride = (bytes * 8 + 63) / 64 * 64;
+    int32_t second_most[3], unit[3];
     int8_t *query = memset(placed(QUERY, 2 * count * stride, 1, AT_END), 0, 2 * count * stride);
+    uint8_t *rough = placed(ROUGH, 4 * count * stride, 1, AT_END);
+    rv_signs signs = {count, bytes, stride, query, second_most, unit, rough};
     uint8_t *bits = placed(CODES, tokens * bytes, 1, AT_END);
     int32_t *best = placed(OUT, count * sizeof *best, sizeof *best, AT_END);
     fill_bytes(bits, tokens * bytes);
     if (greatest) memset(bits, 0xff, tokens * bytes);
-    int32_t second_most[3] = {0};
     for (size_t q = 0; q < count; q++) {
         for (size_t d = 0; d < bytes * 8; d++) {
             const int sign = greatest ? (q % 2 ? -1 : 1) : 0;
             query[2 * q * stride + d] = (int8_t)(sign ? sign * 127 : (int)(random_bits() % 255) - 127);
             query[(2 * q + 1) * stride + d] = (int8_t)(sign ? 63 * sign : (int)(random_bits() % 128) - 64);
-            second_most[q] += query[(2 * q + 1) * stride + d] > 0 ? query[(2 * q + 1) * stride + d] : 0;
         }
     }
-    set.best_signs_i15(query, count, stride, bits, tokens, bytes, second_most, best);
+    rv_signs_bound(&signs);
+    set.best_signs_i15(&signs, bits, tokens, best);
     for (size_t q = 0; q < count; q++) {
         double want = INT32_MIN;
         for (size_t t = 0; t < tokens; t++) {
