@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from ruvllm_mcp.memory.analysis import VERSION as ANALYSIS
 from ruvllm_mcp.memory.metadata import joined
 from ruvllm_mcp.memory.store import Draft, Embedding
+
+ROWS_AT_ONCE = 200
 
 
 def take_numbers(connection: sqlite3.Connection, count: int) -> int:
@@ -79,10 +82,10 @@ def insert(
 ) -> list[tuple[int, bool]]:
     """Writes drafts under successive numbers from `seq` on; `numbers` are those of their namespaces. The id of each,
     and whether it was there already and is only refreshed."""
-    connection.executemany(
+    _insert_rows(
+        connection,
         """INSERT INTO memories (seq, namespace_id, content_hash, content, metadata, kind, importance, source, client,
-        trust, created_at, updated_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (namespace_id, content_hash) DO NOTHING""",
+        trust, created_at, updated_at, expires_at) VALUES {} ON CONFLICT (namespace_id, content_hash) DO NOTHING""",
         [
             (
                 *(number, numbers[draft.namespace], draft.content_hash, draft.content, draft.metadata, draft.kind),
@@ -100,6 +103,15 @@ def insert(
         memory_id = new[number] if is_new else _refresh(connection, numbers[draft.namespace], draft, number, now)
         written.append((memory_id, not is_new))
     return written
+
+
+def _insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
+    """Puts rows in the place of the statement's braces, many at a time: around each statement SQLite checks keys, keeps
+    pages for undoing it and runs triggers, which costs more than a row does."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        marks = f"({', '.join('?' * len(part[0]))})"
+        connection.execute(statement.format(", ".join([marks] * len(part))), list(chain.from_iterable(part)))
 
 
 def _refresh(connection: sqlite3.Connection, namespace_id: int, draft: Draft, seq: int, now: float) -> int:
@@ -125,7 +137,7 @@ def replace_derived(connection: sqlite3.Connection, memory_id: int, draft: Draft
 
 def _write_derived(connection: sqlite3.Connection, new: Sequence[tuple[int, Draft]], embedder_id: int) -> None:
     terms = [(memory_id, ANALYSIS, draft.terms) for memory_id, draft in new]
-    connection.executemany("INSERT INTO terms VALUES (?, ?, ?)", terms)
+    _insert_rows(connection, "INSERT INTO terms VALUES {}", terms)
     made = [(memory_id, draft.embedding) for memory_id, draft in new if draft.embedding is not None]
     write_embeddings(connection, made, embedder_id)
 
@@ -136,7 +148,7 @@ def write_embeddings(connection: sqlite3.Connection, made: Sequence[tuple[int, E
         (embedder_id, memory_id, np.ascontiguousarray(embedding.vector, np.float32).tobytes())
         for memory_id, embedding in made
     ]
-    connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", vectors)
+    _insert_rows(connection, "INSERT OR REPLACE INTO vectors VALUES {}", vectors)
     tokens = [
         (embedder_id, embedding.token_ids.tobytes(), embedding.token_bits.tobytes(), memory_id)
         for memory_id, embedding in made
