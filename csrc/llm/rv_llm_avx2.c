@@ -12,7 +12,7 @@ RV_TARGET_BEGIN("avx2,fma,f16c")
 #include "../rv_avx2_floats.h"
 
 typedef __m256i I, D;
-enum { TILE_TOKENS = 3 };
+enum { TILE_TOKENS = 3, Q8_0_TOKENS = 4, STARTS = 1 };
 
 static inline float half(const uint8_t *p) { return _cvtsh_ss(rv_u16_at(p)); }
 static inline float w_sum(__m256 v) { return v_sum(v); }
@@ -46,11 +46,18 @@ static inline D d_add(D sum, I codes, I x) { return in_order(_mm256_add_epi16(su
 static inline I d_whole(D sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 static inline I d_scaled(D sum, I scales) { return _mm256_madd_epi16(sum, scales); }
 
-static inline I i_start(const int16_t *sums) {
-    (void)sums;
-    return _mm256_setzero_si256();
+/* x ^ -1 is -x - 1: what |w| times that falls short of w * x is the same for all x. */
+typedef struct {
+    I size, below_zero;
+} S;
+static inline S s_load(const void *p) {
+    const I weights = i_load(p);
+    return (S){_mm256_abs_epi8(weights), _mm256_cmpgt_epi8(_mm256_setzero_si256(), weights)};
 }
-static inline I i_weights(const void *p) { return i_load(p); }
+static inline I i_start(const void *starts, const int16_t *sums) {
+    (void)sums;
+    return i_load(starts);
+}
 static inline __m256i pairs_unsigned(__m256i codes, __m256i x) { return _mm256_maddubs_epi16(codes, x); }
 static inline __m256i pairs_signed(__m256i weights, __m256i x) {
     return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
@@ -62,7 +69,9 @@ static inline __m256i dot_unsigned_two(__m256i a, __m256i x, __m256i b, __m256i 
 static inline __m256i dot_signed_two(__m256i a, __m256i x, __m256i b, __m256i y) {
     return _mm256_add_epi32(fours(pairs_signed(a, x)), fours(pairs_signed(b, y)));
 }
-static inline I i_signed(I sum, I weights, I x) { return in_order(i_add(sum, fours(pairs_signed(weights, x)))); }
+static inline I i_signed(I sum, S weights, I x) {
+    return in_order(i_add(sum, fours(pairs_unsigned(weights.size, _mm256_xor_si256(x, weights.below_zero)))));
+}
 
 static void halves(const float *x, uint16_t *out, size_t n) {
     const V most = v_set(65504);

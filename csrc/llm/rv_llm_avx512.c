@@ -11,8 +11,8 @@ RV_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
 
 #include "../rv_avx512_floats.h"
 
-typedef __m512i I, D;
-enum { TILE_TOKENS = 6 };
+typedef __m512i I, D, S;
+enum { TILE_TOKENS = 6, Q8_0_TOKENS = 6, STARTS = 0 };
 
 static inline float half(const uint8_t *p) { return _cvtsh_ss(rv_u16_at(p)); }
 static inline float w_sum(__m256 v) {
@@ -43,9 +43,12 @@ static inline I d_scaled(D sum, I scales) {
     return _mm512_mullo_epi32(sum, _mm512_srai_epi32(scales, 16));
 }
 
-static inline I i_start(const int16_t *sums) { return _mm512_set1_epi32(-128 * (sums[0] + sums[1])); }
-static inline I i_weights(const void *p) { return _mm512_xor_si512(i_load(p), _mm512_set1_epi8((char)0x80)); }
-static inline I i_signed(I sum, I weights, I x) { return _mm512_dpbusd_epi32(sum, weights, x); }
+static inline I i_start(const void *starts, const int16_t *sums) {
+    (void)starts;
+    return _mm512_set1_epi32(-128 * (sums[0] + sums[1]));
+}
+static inline S s_load(const void *p) { return _mm512_xor_si512(i_load(p), _mm512_set1_epi8((char)0x80)); }
+static inline I i_signed(I sum, S weights, I x) { return _mm512_dpbusd_epi32(sum, weights, x); }
 
 static inline __m256i dot_unsigned_two(__m256i a, __m256i x, __m256i b, __m256i y) {
     return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), a, x), b, y);

@@ -2,8 +2,8 @@
  * i_add_fours(sum, w, x), the products of signed bytes added up by fours. */
 #include "../rv_neon_floats.h"
 
-typedef int32x4_t I, D;
-enum { TILE_TOKENS = 6 };
+typedef int32x4_t I, D, S;
+enum { TILE_TOKENS = 6, Q8_0_TOKENS = 6, STARTS = 0 };
 
 static inline float half(const uint8_t *p) { return rv_half_at(p); }
 static inline I i_load(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
@@ -26,17 +26,19 @@ static inline void i_store_bytes(int8_t *p, V v) {
     memcpy(p, &bytes, 4);
 }
 
-static inline I i_signed(I sum, I weights, I x) {
+static inline I i_dots(I sum, I weights, I x) {
     return i_add_fours(sum, vreinterpretq_s8_s32(weights), vreinterpretq_s8_s32(x));
 }
-static inline I i_start(const int16_t *sums) {
+static inline I i_start(const void *starts, const int16_t *sums) {
+    (void)starts;
     (void)sums;
     return i_set(0);
 }
-static inline I i_weights(const void *p) { return i_load(p); }
+static inline S s_load(const void *p) { return i_load(p); }
+static inline I i_signed(I sum, S weights, I x) { return i_dots(sum, weights, x); }
 
 static inline D d_zero(void) { return i_set(0); }
-static inline D d_add(D sum, I codes, I x) { return i_signed(sum, codes, x); }
+static inline D d_add(D sum, I codes, I x) { return i_dots(sum, codes, x); }
 static inline I d_whole(D sum) { return sum; }
 static inline I d_scaled(D sum, I scales) { return vmulq_s32(sum, vshrq_n_s32(scales, 16)); }
 

@@ -1,6 +1,7 @@
 /* Rows of quantised matrices straight from the file's layout, on 128-bit vectors, for SSE4.1 and NEON, over the operations of
  * rv_llm_vector.h and
  *
+ *   i_dots(sum, weights, x)   dot products of signed bytes with those of x, by fours, added
  *   i_and(a, b), i_or(a, b)   bit by bit
  *   i_bytes(x)                one byte in every place
  *   i_left(v, n), i_right(v, n)   every byte shifted by n, with bits of its neighbour where it leaves room, or zeros
@@ -30,8 +31,8 @@ INLINE I fifths(const uint8_t *bits) { return i_of(eight_fifths(bits[0]), eight_
 /* The codes of a block of 32. */
 INLINE void small_codes(const uint8_t *block, const int kind, I *codes) {
     if (kind == Q8_0) {
-        codes[0] = i_weights(block + 2);
-        codes[1] = i_weights(block + 18);
+        codes[0] = i_load(block + 2);
+        codes[1] = i_load(block + 18);
         return;
     }
     const I both = i_load(block + (kind == Q4_0 ? 2 : 6));
@@ -45,7 +46,7 @@ INLINE void small_codes(const uint8_t *block, const int kind, I *codes) {
 /* Each of the four lanes takes its share of the codes' offset off. */
 INLINE I small_dots(const I *codes, const int8_t *x, const int16_t *x_sums, const int kind) {
     const I first = i_load(x), second = i_load(x + 16);
-    if (kind == Q8_0) return i_signed(i_signed(i_start(x_sums), codes[0], first), codes[1], second);
+    if (kind == Q8_0) return i_dots(i_dots(i_set(0), codes[0], first), codes[1], second);
     const I dots = d_whole(d_add(d_add(d_zero(), codes[0], first), codes[1], second));
     return i_sub(dots, i_set((kind == Q4_0 ? 2 : 4) * (x_sums[0] + x_sums[1])));
 }

@@ -12,7 +12,7 @@ RV_TARGET_BEGIN("sse4.1")
 #include "../rv_sse41_floats.h"
 
 typedef __m128i I, D;
-enum { TILE_TOKENS = 3 };
+enum { TILE_TOKENS = 3, Q8_0_TOKENS = 3, STARTS = 1 };
 
 static inline float half(const uint8_t *p) { return rv_half_at(p); }
 static inline I i_load(const void *p) { return _mm_loadu_si128(p); }
@@ -43,13 +43,24 @@ static inline D d_add(D sum, I codes, I x) { return in_order(_mm_add_epi16(sum, 
 static inline I d_whole(D sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
 static inline I d_scaled(D sum, I scales) { return _mm_madd_epi16(sum, scales); }
 
-static inline I i_start(const int16_t *sums) {
-    (void)sums;
-    return _mm_setzero_si128();
+static inline I i_dots(I sum, I weights, I x) {
+    return i_add(sum, d_whole(_mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights))));
 }
-static inline I i_weights(const void *p) { return i_load(p); }
-static inline I i_signed(I sum, I weights, I x) {
-    return in_order(i_add(sum, d_whole(_mm_maddubs_epi16(_mm_abs_epi8(weights), _mm_sign_epi8(x, weights)))));
+
+/* See rv_llm_avx2.c. */
+typedef struct {
+    I size, below_zero;
+} S;
+static inline S s_load(const void *p) {
+    const I weights = i_load(p);
+    return (S){_mm_abs_epi8(weights), _mm_cmpgt_epi8(_mm_setzero_si128(), weights)};
+}
+static inline I i_start(const void *starts, const int16_t *sums) {
+    (void)sums;
+    return i_load(starts);
+}
+static inline I i_signed(I sum, S weights, I x) {
+    return in_order(i_add(sum, d_whole(_mm_maddubs_epi16(weights.size, _mm_xor_si128(x, weights.below_zero)))));
 }
 
 static inline I i_and(I a, I b) { return _mm_and_si128(a, b); }

@@ -8,13 +8,15 @@
  *   D               dot products of unsigned codes: d_zero, d_add(sum, codes, x): the fours' products added, d_whole(sum) as I,
  *                   d_scaled(sum, scales): times a lane's int16 scale, which stands in both halves of the lane, as I. At
  *                   most 8 products of codes below 16 may be added up, 4 below 32, 2 below 64
- *   i_signed(sum, weights, x)   dot products of signed bytes added, weights as i_weights(p) gives them, to sums that began as
- *                   i_start(s): s are the two sums of the 32 bytes of x
- *   TILE_TOKENS     how many tokens times two vectors of rows the registers hold
+ *   S               signed bytes, 4 * V_LANES of them, as s_load(p) gives them; i_signed(sum, weights, x): their dot products
+ *                   with those of x added, to sums that began, for 32 bytes of each row, as i_start(starts, sums). `sums` are the
+ *                   two of the 32 bytes of x. Where products with zeros do not come to 0, STARTS is 1, and at `starts` is
+ *                   what they come to, less, an int32 a row
+ *   TILE_TOKENS     how many tokens times two vectors of rows the registers hold; Q8_0_TOKENS: of Q8_0, whose sums need fewer
  *
  * A panel holds PANEL rows side by side, 4 columns of each at a time:
  *   floats      a float a row for each column
- *   small       for each block PANEL float scales, then 8 times PANEL times 4 codes
+ *   small       for each block PANEL float scales, for Q8_0 PANEL starts if the set has STARTS, then 8 times PANEL times 4 codes
  *   Q4_K, Q5_K  PANEL d, PANEL least, 8 times PANEL scales, 8 times PANEL minima, each twice as int16, then the codes
  *   Q6_K        PANEL d, 16 times PANEL scales twice, 8 times PANEL pairs of scales times 32, then the codes */
 #include "../rv.h"
@@ -24,8 +26,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 enum { PANEL = 2 * V_LANES, CODES = 4 * PANEL };
-enum { SMALL_PANEL = 4 * PANEL + 8 * CODES, Q4_K_PANEL = 8 * PANEL + 16 * CODES + 64 * CODES };
-enum { Q6_K_PANEL = 4 * PANEL + 24 * CODES + 64 * CODES };
+enum { SMALL_PANEL = 4 * PANEL + 8 * CODES, Q8_0_PANEL = SMALL_PANEL + 4 * PANEL * STARTS };
+enum { Q4_K_PANEL = 8 * PANEL + 16 * CODES + 64 * CODES, Q6_K_PANEL = 4 * PANEL + 24 * CODES + 64 * CODES };
 
 /* A number in both halves of every lane. */
 INLINE I i_twice(int16_t number) { return i_set((int32_t)((uint16_t)number * 0x10001u)); }

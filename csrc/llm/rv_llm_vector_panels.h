@@ -10,19 +10,25 @@ INLINE void place_twice(uint8_t *to, size_t row, int16_t number) {
     memcpy(to + 4 * row, pair, sizeof pair);
 }
 
+/* So many blocks of all rows are placed before the next ones: what is written to stays in the nearest cache. */
+enum { BLOCKS_AT_ONCE = 32 };
+
 /* Q4_0 and Q5_0 are placed as unsigned codes, Q8_0 as signed. */
-#define UNPACK_SMALL(kind, BYTES, CODES_OF)                                                                            \
+#define UNPACK_SMALL(kind, BYTES, SIZE, CODES_OF)                                                                      \
     static void unpack_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {          \
-        if (rows < PANEL) memset(to, 0, cols / 32 * SMALL_PANEL);                                                      \
-        for (size_t r = 0; r < rows; r++, weights += row_bytes)                                                        \
-            for (size_t b = 0; b < cols / 32; b++) {                                                                   \
-                const uint8_t *block = weights + b * BYTES;                                                            \
-                uint8_t *panel = (uint8_t *)to + b * SMALL_PANEL;                                                      \
-                const float scale = half(block);                                                                       \
-                memcpy(panel + 4 * r, &scale, sizeof scale);                                                           \
-                CODES_OF;                                                                                              \
-            }                                                                                                          \
+        const size_t blocks = cols / 32;                                                                               \
+        if (rows < PANEL) memset(to, 0, blocks * SIZE);                                                                \
+        for (size_t first = 0; first < blocks; first += BLOCKS_AT_ONCE)                                                \
+            for (size_t r = 0; r < rows; r++)                                                                          \
+                for (size_t b = first; b < blocks && b < first + BLOCKS_AT_ONCE; b++) {                                \
+                    const uint8_t *block = weights + r * row_bytes + b * BYTES;                                        \
+                    uint8_t *panel = (uint8_t *)to + b * SIZE;                                                         \
+                    const float scale = half(block);                                                                   \
+                    memcpy(panel + 4 * r, &scale, sizeof scale);                                                       \
+                    CODES_OF;                                                                                          \
+                }                                                                                                      \
     }
+
 /* Eight bytes at a time; see rv_llm_blocks.h. */
 INLINE void nibbles(const uint8_t *from, uint8_t *q) {
     uint64_t bytes[2];
@@ -45,18 +51,30 @@ INLINE void add_fifth_bits(const uint8_t *from, uint8_t *q) {
     }
 }
 
-UNPACK_SMALL(q8_0, RV_Q8_0_BYTES, place_codes(panel + 4 * PANEL, r, block + 2, 32))
-UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, uint8_t q[32]; nibbles(block + 2, q); place_codes(panel + 4 * PANEL, r, q, 32))
-UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, uint8_t q[32]; nibbles(block + 6, q); add_fifth_bits(block + 2, q);
+UNPACK_SMALL(q8_0_codes, RV_Q8_0_BYTES, Q8_0_PANEL, place_codes(panel + (1 + STARTS) * 4 * PANEL, r, block + 2, 32))
+UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, SMALL_PANEL, uint8_t q[32]; nibbles(block + 2, q); place_codes(panel + 4 * PANEL, r, q, 32))
+UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, SMALL_PANEL, uint8_t q[32]; nibbles(block + 6, q); add_fifth_bits(block + 2, q);
              place_codes(panel + 4 * PANEL, r, q, 32))
+
+static void unpack_q8_0(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
+    unpack_q8_0_codes(weights, rows, row_bytes, cols, to);
+    for (uint8_t *panel = to; STARTS && panel < (uint8_t *)to + cols / 32 * Q8_0_PANEL; panel += Q8_0_PANEL)
+        for (size_t n = 0; n < 2; n++) {
+            uint8_t *starts = panel + (PANEL + n * V_LANES) * 4;
+            I sum = i_set(0);
+            for (size_t k = 0; k < 8; k++) sum = i_signed(sum, s_load(starts + 4 * PANEL + k * CODES), i_set(0));
+            sum = i_sub(i_set(0), sum);
+            memcpy(starts, &sum, sizeof sum);
+        }
+}
 
 INLINE void unpack_with_least(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to,
                               const int is_q5_k) {
     const size_t bytes = is_q5_k ? RV_Q5_K_BYTES : RV_Q4_K_BYTES;
     if (rows < PANEL) memset(to, 0, cols / 256 * Q4_K_PANEL);
-    for (size_t r = 0; r < rows; r++, weights += row_bytes)
-        for (size_t b = 0; b < cols / 256; b++) {
-            const uint8_t *block = weights + b * bytes;
+    for (size_t b = 0; b < cols / 256; b++)
+        for (size_t r = 0; r < rows; r++) {
+            const uint8_t *block = weights + r * row_bytes + b * bytes;
             uint8_t *panel = (uint8_t *)to + b * Q4_K_PANEL, *twice = panel + 8 * PANEL, scales[8], minima[8];
             const float d = half(block), least = half(block + 2);
             int8_t q[256];
@@ -83,9 +101,9 @@ static void unpack_q5_k(const uint8_t *weights, size_t rows, size_t row_bytes, s
 
 static void unpack_q6_k(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
     if (rows < PANEL) memset(to, 0, cols / 256 * Q6_K_PANEL);
-    for (size_t r = 0; r < rows; r++, weights += row_bytes)
-        for (size_t b = 0; b < cols / 256; b++) {
-            const uint8_t *block = weights + b * RV_Q6_K_BYTES;
+    for (size_t b = 0; b < cols / 256; b++)
+        for (size_t r = 0; r < rows; r++) {
+            const uint8_t *block = weights + r * row_bytes + b * RV_Q6_K_BYTES;
             uint8_t *panel = (uint8_t *)to + b * Q6_K_PANEL, *twice = panel + 4 * PANEL;
             const int8_t *scales = rv_q6_k_scales(block);
             const float d = half(block + 208);
@@ -143,7 +161,7 @@ INLINE void add_pairs(I dots[][2], const uint8_t *pairs, const int16_t *sums, si
     const int8_t *q = a->q + token * cols;                                                                             \
     const float *scales = a->scales + token * cols / a->group;                                                         \
     const int16_t *q_sums = a->sums + token * cols / RV_SUM;                                                           \
-    V sums[TILE_TOKENS][2];                                                                                            \
+    V sums[Q8_0_TOKENS][2];                                                                                           \
     for (size_t t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = v_set(0)
 #define END_TILE                                                                                                       \
     for (size_t t = 0; t < tokens; t++)                                                                                \
@@ -152,13 +170,15 @@ INLINE void add_pairs(I dots[][2], const uint8_t *pairs, const int16_t *sums, si
 INLINE void tile_q8_0(const uint8_t *panel, const rv_llm_activations *a, size_t token, const size_t tokens, float *out,
                       size_t stride) {
     BEGIN_TILE;
-    for (size_t b = 0; b < cols / 32; b++, panel += SMALL_PANEL) {
-        const uint8_t *codes = panel + 4 * PANEL;
-        I dots[TILE_TOKENS][2];
-        for (size_t t = 0; t < tokens; t++) dots[t][0] = dots[t][1] = i_start(q_sums + t * cols / RV_SUM + 2 * b);
+    for (size_t b = 0; b < cols / 32; b++, panel += Q8_0_PANEL) {
+        const uint8_t *starts = panel + 4 * PANEL, *codes = starts + STARTS * 4 * PANEL;
+        I dots[Q8_0_TOKENS][2];
+        for (size_t t = 0; t < tokens; t++)
+            for (size_t n = 0; n < 2; n++)
+                dots[t][n] = i_start(starts + n * 4 * V_LANES, q_sums + t * cols / RV_SUM + 2 * b);
 #pragma GCC unroll 8
         for (size_t k = 0; k < 8; k++) {
-            const I low = i_weights(codes + k * CODES), high = i_weights(codes + k * CODES + 4 * V_LANES);
+            const S low = s_load(codes + k * CODES), high = s_load(codes + k * CODES + 4 * V_LANES);
             for (size_t t = 0; t < tokens; t++) {
                 const I x = i_spread(q + t * cols + 32 * b + 4 * k);
                 dots[t][0] = i_signed(dots[t][0], low, x);
@@ -238,11 +258,11 @@ INLINE void tile_q6_k(const uint8_t *panel, const rv_llm_activations *a, size_t 
     END_TILE;
 }
 
-#define PANELS(kind, TILE)                                                                                             \
+#define PANELS(kind, TILE, MOST)                                                                                        \
     static void panel_##kind(const void *panel, const rv_llm_activations *a, size_t token, size_t tokens, float *out,  \
                              size_t stride) {                                                                          \
         size_t t = 0;                                                                                                  \
-        for (; t + TILE_TOKENS <= tokens; t += TILE_TOKENS) TILE(TILE_TOKENS);                                         \
+        for (; t + MOST <= tokens; t += MOST) TILE(MOST);                                                              \
         for (; t + 2 <= tokens; t += 2) TILE(2);                                                                       \
         if (t < tokens) TILE(1);                                                                                       \
     }
@@ -253,9 +273,9 @@ INLINE void tile_q6_k(const uint8_t *panel, const rv_llm_activations *a, size_t 
 #define TILE_Q5_K(count) tile_with_least(panel, a, token + t, count, out + t * stride, stride, 2)
 #define TILE_Q6_K(count) tile_q6_k(panel, a, token + t, count, out + t * stride, stride)
 
-PANELS(q8_0, TILE_Q8_0)
-PANELS(q4_0, TILE_Q4_0)
-PANELS(q5_0, TILE_Q5_0)
-PANELS(q4_k, TILE_Q4_K)
-PANELS(q5_k, TILE_Q5_K)
-PANELS(q6_k, TILE_Q6_K)
+PANELS(q8_0, TILE_Q8_0, Q8_0_TOKENS)
+PANELS(q4_0, TILE_Q4_0, TILE_TOKENS)
+PANELS(q5_0, TILE_Q5_0, TILE_TOKENS)
+PANELS(q4_k, TILE_Q4_K, TILE_TOKENS)
+PANELS(q5_k, TILE_Q5_K, TILE_TOKENS)
+PANELS(q6_k, TILE_Q6_K, TILE_TOKENS)
