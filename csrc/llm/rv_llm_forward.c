@@ -73,13 +73,13 @@ static void lay_out(rv_llm_pass *p, arena *a, size_t tokens, size_t runs, size_t
     p->scratch = piece(a, p->threads, p->scratch_bytes);
 }
 
-static void add_run(rv_llm_runs *runs, rv_llm_cache *cache, size_t position, size_t count, int alone) {
+static void add_run(rv_llm_runs *runs, rv_llm_cache *cache, size_t position, size_t count, int few) {
     rv_llm_span *last = runs->spans ? &runs->span[runs->spans - 1] : NULL;
     const size_t first = runs->tokens, end = first + count;
     runs->run[runs->runs++] = (rv_llm_run){.cache = cache, .first = first, .end = end, .position = position};
     runs->tokens = end;
-    if (last && last->alone == alone) last->end = end;
-    else runs->span[runs->spans++] = (rv_llm_span){.first = first, .end = end, .alone = alone};
+    if (last && last->few == few) last->end = end;
+    else runs->span[runs->spans++] = (rv_llm_span){.first = first, .end = end, .few = few};
 }
 
 /* How far the parts have come: all before `part` are through, and `done` tokens of it. */
@@ -97,8 +97,8 @@ static void fill(rv_llm_pass *p, const rv_llm_part *parts, size_t count, progres
         const size_t skipped = unwanted > at->done ? unwanted - at->done : 0;
         for (size_t i = 0; i < some; i++) p->token[p->all.tokens + i] = part->tokens[at->done + i];
         for (size_t i = skipped; i < some; i++) p->wanted_from[p->wanted.tokens + i - skipped] = p->all.tokens + i;
-        if (some) add_run(&p->all, part->cache, position, some, part->count == 1);
-        if (some > skipped) add_run(&p->wanted, part->cache, position + skipped, some - skipped, part->logits == 1);
+        if (some) add_run(&p->all, part->cache, position, some, part->count <= RV_LLM_TOGETHER);
+        if (some > skipped) add_run(&p->wanted, part->cache, position + skipped, some - skipped, part->logits <= RV_LLM_TOGETHER);
         at->done += some;
         if (at->done < part->count) return;
         *at = (progress){.part = at->part + 1};

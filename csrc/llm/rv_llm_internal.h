@@ -50,11 +50,11 @@ struct rv_llm_cache {
 uint8_t *rv_llm_keys(const rv_llm_cache *cache, size_t layer, size_t head);
 uint8_t *rv_llm_values(const rv_llm_cache *cache, size_t layer, size_t head);
 
-/* Tokens [first, end) of a pass. Those that are `alone` in their part go through products by rows, a prompt's through panels:
- * what comes out for a part does not depend on the parts beside it. */
+/* Tokens [first, end) of a pass. Those of parts with `few` (at most RV_LLM_TOGETHER) go through products by rows, a prompt's
+ * through panels: what comes out for a part does not depend on the parts beside it. */
 typedef struct rv_llm_span {
     size_t first, end;
-    int alone;
+    int few;
 } rv_llm_span;
 
 /* out (tokens x matrix->rows) = activations times the matrix + bias, and, unless `onto` is NULL, added to `onto`, laid out

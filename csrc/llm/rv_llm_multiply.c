@@ -54,7 +54,7 @@ static void by_panels(const rv_llm_kernels *k, const rv_llm_linear *l, size_t ro
         const size_t some = end - row < k->panel_rows ? end - row : k->panel_rows;
         k->unpack[m->kind](m->data + row * m->row_bytes, some, m->row_bytes, m->cols, panel);
         for (size_t i = 0; i < span_count; i++)
-            if (!spans[i].alone) by_panel(k, l, row, some, &spans[i], panel);
+            if (!spans[i].few) by_panel(k, l, row, some, &spans[i], panel);
     }
 }
 
@@ -70,17 +70,17 @@ static void multiply_rows(const rv_llm_kernels *k, const rv_llm_linear *l, size_
                           const rv_llm_span *spans, size_t span_count, void *panel) {
     int prompts = 0;
     for (size_t i = 0; i < span_count; i++) {
-        if (spans[i].alone || !k->panel_rows) by_rows(k, l, row, rows, &spans[i]);
+        if (spans[i].few || !k->panel_rows) by_rows(k, l, row, rows, &spans[i]);
         else prompts = 1;
     }
     if (prompts) by_panels(k, l, row, rows, spans, span_count, panel);
     for (size_t i = 0; i < span_count && (l->bias || l->onto); i++) add_up(l, row, rows, &spans[i]);
 }
 
-/* Chunks [first, end) of a matrix, which are in the cache one by one for all the tokens there may be. */
+/* Chunks [first, end) of a matrix, one by one if they are gone over more than once, so that they stay in the cache. */
 static void multiply_chunks(const rv_llm_kernels *k, const rv_llm_linear *l, size_t first, size_t end,
                             const rv_llm_span *spans, size_t span_count, void *panel) {
-    const size_t rows = chunk_rows(k, l->matrix), step = spans[span_count - 1].end > 1 ? 1 : end - first;
+    const size_t rows = chunk_rows(k, l->matrix), step = spans[span_count - 1].end > RV_LLM_TOGETHER ? 1 : end - first;
     for (; first < end; first += step) {
         const size_t row = first * rows, left = l->matrix->rows - row;
         multiply_rows(k, l, row, left < step * rows ? left : step * rows, spans, span_count, panel);
@@ -128,7 +128,7 @@ int rv_llm_product(const rv_llm_tensor *matrix, const float *x, size_t tokens, f
     rv_llm_activations a = {.cols = m.cols, .group = rv_llm_group(m.type), .x = (float *)x};
     struct product p = {.kernels = rv_llm_kernels_in_use(),
                         .linear = {.matrix = &m, .from = &a, .out = out},
-                        .span = {.end = tokens, .alone = tokens == 1},
+                        .span = {.end = tokens, .few = tokens <= RV_LLM_TOGETHER},
                         .threads = rv_pool_take(NULL),
                         .panel_bytes = rv_llm_panel_bytes(m.cols)};
     a.q = malloc(tokens * m.cols + 1);

@@ -10,7 +10,6 @@ enum { RV_PASS_TOKENS = 256 };
 typedef struct rv_llm_run {
     rv_llm_cache *cache;
     size_t first, end, position;
-    int alone;
 } rv_llm_run;
 
 /* Tokens at work, and how products see them. */

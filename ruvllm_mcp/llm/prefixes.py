@@ -15,9 +15,9 @@ KEPT_CACHES = 8
 KEPT_BYTES = 512_000_000
 WORTH_COPYING = 32
 """A shorter common beginning is computed again: a template's first words are common to all chats."""
-COMPUTED_AGAIN = 2
-"""Tokens of a prompt that are computed in any case: the last one's logits are wanted, and two tokens go through the
-same kernels as a whole prompt, so that the answer does not depend on what was kept."""
+COMPUTED_AGAIN = 5
+"""Tokens of a prompt that are computed in any case: the last one's logits are wanted, and five tokens go through the
+same kernels as a whole prompt (up to four go as in decoding), so that the answer does not depend on what was kept."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Prefixes:
         self._kept: list[_Kept] = []
 
     def take(self, tokens: Sequence[int]) -> Cache:
-        """A cache that holds as much of the beginning of `tokens` as is known, all but the last two at most.
+        """A cache that holds as much of the beginning of `tokens` as is known, all but the last five at most.
 
         A kept cache is handed over when most of it is of use, else copied from. Raises BackendError without memory.
         """

@@ -70,14 +70,18 @@ def test_a_prompt_gives_the_same_bits_in_one_piece_and_in_several(model: Model) 
     whole = model.forward([Part(Cache(model, 1024), TOKENS, 310)])
     cache = Cache(model, 1024)
     model.forward([Part(cache, TOKENS[:290], 0)])
-    rest = [model.forward([Part(cache, TOKENS[start:stop], stop - start)]) for start, stop in ((290, 331), (331, 600))]
+    rest = [
+        model.forward([Part(cache, TOKENS[start:stop], stop - start)])
+        for start, stop in ((290, 331), (331, 595), (595, 600))
+    ]
     assert np.array_equal(np.concatenate(rest), whole)
 
 
-def test_a_sequence_gives_the_same_bits_whatever_is_beside_it(model: Model) -> None:
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_sequence_gives_the_same_bits_whatever_is_beside_it(model: Model, count: int) -> None:
     starts = (5, 33, 64, 100, 17)
-    alone = [model.forward([Part(after(model, TOKENS[:n]), TOKENS[n : n + 1])])[0] for n in starts]
-    parts = [Part(after(model, TOKENS[:n]), TOKENS[n : n + 1]) for n in starts]
+    alone = [model.forward([Part(after(model, TOKENS[:n]), TOKENS[n : n + count])])[0] for n in starts]
+    parts = [Part(after(model, TOKENS[:n]), TOKENS[n : n + count]) for n in starts]
     parts.insert(2, Part(Cache(model, 1024), TOKENS[200:400], 1))
     together = model.forward(parts)
     assert np.array_equal(np.delete(together, 2, axis=0), np.array(alone))
