@@ -1,12 +1,16 @@
-"""Our decoder beside llama.cpp on the same files: tokens a second for prompts of 512 and for 128 decoded one by one.
+"""Our decoder beside llama.cpp on the same files.
 
     pip install 'ruvllm-mcp[bench-llm]' && python benchmarks/llm.py [--models smollm-q8_0,...] [--threads 1,2]
 
+`prefill` and `decode` are tokens a second: of prompts of 512, and of 128 decoded one by one. `first-N` is how many
+milliseconds after a prompt of N tokens the answer's first one is there, from a loaded model; `cold-N` the same from
+none, the opening of the file (in the page cache) included.
+
 The files have random weights in the exact shapes of SmolLM-135M, Qwen2.5-0.5B and TinyLlama-1.1B; they are made once,
 in --folder. llama.cpp runs with and without its repacking of weights and the better figure counts. Each figure is the
-best of several runs in a process of its own. `limit` is what decoding could reach at most: the memory bandwidth that
-`memchr` has just been seen to draw, over the bytes of the weights. `memory` is what our process grew by while decoding,
-as a share of the file.
+best of several runs in a process of its own (`cold`: of three processes). `limit` is what decoding could reach at most:
+the memory bandwidth that `memchr` has just been seen to draw, over the bytes of the weights. `memory` is what our
+process grew by while decoding, as a share of the file.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 PROMPT, DECODED = 512, 128
+MODES = ("prefill", "decode", "first-32", "first-512", "cold-32", "cold-512")
 
 
 class Shape(NamedTuple):
@@ -141,8 +146,9 @@ class Ours:
         self.model = load_model(path)
         self.cache, self.part = Cache(self.model, 2048), Part
 
-    def feed(self, tokens: npt.NDArray[np.int32]) -> None:
-        self.model.forward([self.part(self.cache, tokens, 1)])
+    def feed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """The last one's logits."""
+        return self.model.forward([self.part(self.cache, tokens, 1)])
 
     def forget(self) -> None:
         self.cache.truncate(0)
@@ -166,24 +172,59 @@ class Theirs:
         context.n_ctx, context.n_batch, context.n_ubatch = 2048, PROMPT, PROMPT
         context.n_threads = context.n_threads_batch = threads
         self.context = llama.llama_init_from_model(self.model, context)
+        self.vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
         self._kept = silent
 
-    def feed(self, tokens: npt.NDArray[np.int32]) -> None:
+    def feed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """The last one's logits."""
         array = (ctypes.c_int32 * len(tokens))(*tokens.tolist())
         if self.llama.llama_decode(self.context, self.llama.llama_batch_get_one(array, len(tokens))):
             raise RuntimeError("llama_decode failed")
+        logits = self.llama.llama_get_logits_ith(self.context, -1)
+        return np.ctypeslib.as_array(logits, (self.vocabulary,))
 
     def forget(self) -> None:
         self.llama.llama_memory_clear(self.llama.llama_get_memory(self.context), True)
 
 
+def start_up(engine: str, path: Path, threads: int) -> Any:
+    return Ours(path, threads) if engine == "ours" else Theirs(path, threads, repack=engine == "repack")
+
+
+def measure_cold(engine: str, path: Path, model: str, length: int, threads: int) -> dict[str, float]:
+    """Seconds from no model to the first token; what both import is there before."""
+    if engine == "ours":
+        import ruvllm_mcp.llm.model  # noqa: F401
+    else:
+        import llama_cpp  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+    prompt = tokens_of(model, length)
+    start = time.perf_counter()
+    start_up(engine, path, threads).feed(prompt).argmax()
+    return {"first": time.perf_counter() - start}
+
+
+def measure_first(runner: Any, model: str, length: int, seconds: float) -> dict[str, float]:
+    prompt, best, until = tokens_of(model, length), float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until or best == float("inf"):
+        runner.forget()
+        start = time.perf_counter()
+        runner.feed(prompt).argmax()
+        best = min(best, time.perf_counter() - start)
+    return {"first": best}
+
+
 def measure(engine: str, path: Path, model: str, mode: str, threads: int, seconds: float) -> dict[str, float]:
-    """The best rate of the runs that begin within so many seconds, after a few tokens to warm up."""
+    """The best of the runs that begin within so many seconds, after a few tokens to warm up."""
+    kind, _, length = mode.partition("-")
+    if kind == "cold":
+        return measure_cold(engine, path, model, int(length), threads)
     before = resident()
-    runner: Any = Ours(path, threads) if engine == "ours" else Theirs(path, threads, repack=engine == "repack")
+    runner = start_up(engine, path, threads)
     prompt = tokens_of(model, PROMPT)
     for token in prompt[:4]:  # the file's pages come in
         runner.feed(np.array([token], np.int32))
+    if kind == "first":
+        return measure_first(runner, model, int(length), seconds)
     best, until = 0.0, 0.0
     while not until or time.perf_counter() < until:
         runner.forget()
@@ -231,10 +272,22 @@ def run_alone(arguments: argparse.Namespace, engine: str, model: str, mode: str,
     return found
 
 
+def first_row(arguments: argparse.Namespace, model: str, mode: str, threads: int) -> str:
+    times = 3 if mode.startswith("cold") else 1
+    seconds = {
+        engine: min(run_alone(arguments, engine, model, mode, threads)["first"] for _ in range(times))
+        for engine in ("ours", "repack", "plain")
+    }
+    ours, theirs = 1000 * seconds["ours"], 1000 * min(seconds["repack"], seconds["plain"])
+    return f"{model:17} {mode:9} {threads:6} {ours:9.1f} {theirs:9.1f} {theirs / ours:6.2f}  (ms)"
+
+
 def row(arguments: argparse.Namespace, model: str, mode: str, threads: int) -> str:
+    if "-" in mode:
+        return first_row(arguments, model, mode, threads)
     ours = run_alone(arguments, "ours", model, mode, threads)
     theirs = max(run_alone(arguments, engine, model, mode, threads)["rate"] for engine in ("repack", "plain"))
-    line = f"{model:17} {mode:8} {threads:7} {ours['rate']:9.1f} {theirs:9.1f} {ours['rate'] / theirs:6.2f}"
+    line = f"{model:17} {mode:9} {threads:6} {ours['rate']:9.1f} {theirs:9.1f} {ours['rate'] / theirs:6.2f}"
     if mode == "prefill":
         return line
     path = arguments.folder / f"{model}.gguf"
@@ -245,7 +298,7 @@ def row(arguments: argparse.Namespace, model: str, mode: str, threads: int) -> s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS), help="which, separated by commas (default: all)")
-    parser.add_argument("--modes", default="prefill,decode")
+    parser.add_argument("--modes", default=",".join(MODES), help="what is measured (default: all)")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seconds", type=float, default=6.0, help="for each figure, at least one run (default: 6)")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "ruvllm-bench-models")
