@@ -38,11 +38,11 @@ check: $(SETUP)
 demo: $(SETUP)
 	$(BIN)/python examples/demo.py
 
-# The C tests, once for each way of compiling: $(1) names it, $(2) compiles.
+# The C tests, once for each way of compiling: $(1) names it, $(2) compiles, $(3) has the last word.
 define c_tests
 .build/$(1)/csrc/%.o: csrc/%.c $(C_FILES) csrc/cflags
 	@mkdir -p $$(@D)
-	$(2) @csrc/cflags -c $$< -o $$@
+	$(2) @csrc/cflags $(3) -c $$< -o $$@
 
 .build/$(1)/tests/%.o: tests/%.c tests/c/check.h $(C_FILES) csrc/cflags
 	@mkdir -p $$(@D)
@@ -52,7 +52,7 @@ define c_tests
 	$(2) $$^ -lm -o $$@
 endef
 $(eval $(call c_tests,native,$(CC)))
-$(eval $(call c_tests,sanitize,$(CC) -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=all))
+$(eval $(call c_tests,sanitize,$(CC) -g1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=all,-O1))
 $(eval $(call c_tests,arm,aarch64-linux-gnu-gcc -static))
 
 # The kernels under the address and undefined-behaviour sanitisers.
