@@ -22,10 +22,12 @@ from ruvllm_mcp.engine.parts import Parts
 from ruvllm_mcp.learning.clusters import k_means
 from ruvllm_mcp.learning.contrastive import Example, info_nce
 from ruvllm_mcp.learning.feedback import Feedback
-from ruvllm_mcp.learning.instant import InstantLoop, InstantStep
+from ruvllm_mcp.learning.instant import InstantLoop, InstantStep, step_of
 from ruvllm_mcp.learning.lora import LoraAdapter
+from ruvllm_mcp.learning.objective import Row
 from ruvllm_mcp.learning.training import TrainingConfig, TrainingPipeline
 from ruvllm_mcp.settings import Settings
+from ruvllm_mcp.simd import contrast
 from ruvllm_mcp.types import NewMemory
 
 SECONDS = 0.5
@@ -111,6 +113,17 @@ def main() -> None:
     loop, query = InstantLoop(384), random.normal(size=384).astype(np.float32) / 20
     step = InstantStep(query[::-1].copy(), {"dense": 0.1, "lexical": -0.1})
     show("instant step, rank 2, 384 dims", rate(lambda: loop.apply(query, step)), None, "2,236")
+    names, right = ("dense", "lexical", "late", "neighbours", "taught", "confirmed"), np.arange(24) == 3
+    parts, vectors = (
+        random.normal(size=(24, 6)).astype(np.float32),
+        random.normal(size=(24, 384)).astype(np.float32) / 20,
+    )
+    row = Row("", query, names, parts, right, 1, vectors, 3.0)
+    show(
+        "the same with its gradient, 24 candidates", rate(lambda: loop.apply(query, step_of(row, {}, query))), None, ""
+    )
+    right_list = right.tolist()
+    show("gradient of six weights alone", rate(lambda: contrast(parts, right_list, [1.0] * 6, 1.7)), None, "")
     points = random.normal(size=(1000, 128)).astype(np.float32)
     sklearn = rate(lambda: clusters(100, n_init=1, random_state=0).fit(points)) if clusters else None
     show("k-means++, 1,000 points, 100 clusters", rate(lambda: k_means(points, 100)), sklearn, "769 (points not said)")

@@ -13,7 +13,7 @@ of the latter, and `belief` is the posterior that this one is honest.
 
 A new name costs nothing, so clients that have said little are believed as far as newcomers have proved right so far,
 and where they speak of the same thing they count as one voice. Blame without any praise cannot be checked against a
-ranking, so it counts in full only in proportion to the client's praise.
+ranking, so it counts in full only in proportion to the client's praise, or that of all who have said little.
 """
 
 from __future__ import annotations
@@ -97,12 +97,17 @@ class Credits:
         self._shares: dict[str, float] = {}
         self._praised: dict[str, int] = {}
         self._blamed: dict[str, int] = {}
+        self._newcomers_praised, self._newcomers_blamed = 0, 0
 
     def count(self, client: str, votes: Iterable[float]) -> None:
         """Note whether a feedback praises anything or only blames."""
         before = self._blame_share(client)
-        counted = self._praised if any(vote > 0 for vote in votes) else self._blamed
+        praises = any(vote > 0 for vote in votes)
+        counted = self._praised if praises else self._blamed
         counted[client] = counted.get(client, 0) + 1
+        if not self.is_established(client):
+            self._newcomers_praised += praises
+            self._newcomers_blamed += not praises
         self.epoch += self._blame_share(client) != before
 
     def hear(self, client: str, witness: Witness) -> None:
@@ -154,8 +159,15 @@ class Credits:
         return vote * self.share(client) * (1.0 if vote >= 0 else self._blame_share(client))
 
     def _blame_share(self, client: str) -> float:
-        fair = _BLAME_PER_PRAISE * (1 + self._praised.get(client, 0))
-        return min(1.0, fair / max(1, self._blamed.get(client, 0)))
+        own = _fair_share(self._praised.get(client, 0), self._blamed.get(client, 0))
+        if self.is_established(client):
+            return own
+        return min(own, _fair_share(self._newcomers_praised, self._newcomers_blamed))
+
+
+def _fair_share(praised: int, blamed: int) -> float:
+    """How much blame counts, in [0, 1], beside so much praise."""
+    return min(1.0, _BLAME_PER_PRAISE * (1 + praised) / max(1, blamed))
 
 
 def _honesty(agreement: float | None, share_wrong: float) -> float:

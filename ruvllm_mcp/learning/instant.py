@@ -1,6 +1,7 @@
 """The instant loop: one small step per feedback, in effect at the next search.
 
-Each score part's weight is nudged against the gradient of the row's loss (see `objective`). A MicroLoRA of rank 2 moves
+Each score part's weight is nudged against the gradient of the row's loss (see `objective`), and follows as far as the
+nudges so far agree: a few that point this way and that move nothing. A MicroLoRA of rank 2 moves
 question vectors the same way where it is asked for: on none of three kinds of collections did it help questions nobody
 rated, at rates up to 1, and it takes most of the time. The gradient is taken once, by the process that is told,
 and stored with the feedback; every process applies the stored steps in the feedback's order, so all reach the same
@@ -65,11 +66,23 @@ def _bounded(in_weights: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass
 class _Trace:
-    """One client's share: its MicroLoRA, and the logarithms of its factors by part."""
+    """One client's share: its MicroLoRA, and by part the logarithm of its factor, and what the steps and their squares
+    sum to."""
 
     micro: LoraAdapter
     turns: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+    squares: dict[str, float] = field(default_factory=dict)
     steps: int = 0
+
+    def sure_turns(self) -> dict[str, float]:
+        """The turns, each as far as its steps agree: such as go either way by chance sum to about the root of their
+        squares (positive-part James-Stein shrinkage)."""
+        return {
+            name: turn * max(0.0, 1 - self.squares[name] / self.sums[name] ** 2)
+            for name, turn in self.turns.items()
+            if self.sums[name]
+        }
 
 
 class InstantLoop:
@@ -103,7 +116,7 @@ class InstantLoop:
         """The version's weights with what was learned since."""
         turns: dict[str, float] = {}
         for weight, trace in self._weighted():
-            for name, turn in trace.turns.items():
+            for name, turn in trace.sure_turns().items():
                 turns[name] = turns.get(name, 0.0) + weight * turn
         return {name: learned.get(name, 1.0) * math.exp(turns.get(name, 0.0)) for name in {*learned, *turns}}
 
@@ -116,8 +129,10 @@ class InstantLoop:
         if len(step.in_vector):
             self._move(trace.micro, query, step.in_vector)
         for name, slope in step.in_weights.items():
-            turn = trace.turns.get(name, 0.0) - WEIGHT_RATE * slope
-            trace.turns[name] = max(-MOST_TURN, min(MOST_TURN, turn))
+            change = -WEIGHT_RATE * slope
+            trace.turns[name] = max(-MOST_TURN, min(MOST_TURN, trace.turns.get(name, 0.0) + change))
+            trace.sums[name] = trace.sums.get(name, 0.0) + change
+            trace.squares[name] = trace.squares.get(name, 0.0) + change**2
         trace.steps += 1
         self.steps += 1
 

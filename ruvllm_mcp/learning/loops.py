@@ -146,13 +146,15 @@ def _judged(
 
 
 def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, verdict: Verdict) -> bool:
-    """Whether the verdict on ranks, with the one on likelihood where it leaves doubt, speaks for `after`. Where one or
-    two questions moved, a bootstrap knows no doubt, and means nothing."""
+    """Whether the verdict on ranks speaks for `after` and the one on likelihood is not sure of the opposite, or where
+    ranks leave doubt, likelihood is sure. Where one or two questions moved, a bootstrap knows no doubt, and means
+    nothing."""
     if verdict.questions < FEWEST_JUDGED or verdict.gain <= 0:
         return False
+    less_likely = _judged(rows, before, instant, after, likelihood).worse
     if verdict.worse <= MOST_DOUBT and verdict.moved >= FEWEST_MOVED:
-        return True
-    return _judged(rows, before, instant, after, likelihood).worse <= MOST_DOUBT_BY_LIKELIHOOD
+        return less_likely < 1 - MOST_DOUBT_BY_LIKELIHOOD
+    return less_likely <= MOST_DOUBT_BY_LIKELIHOOD
 
 
 def _unbiased(material: Material, learned: Learned, dim: int) -> InstantLoop:

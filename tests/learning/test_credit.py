@@ -118,3 +118,18 @@ def test_blame_alone_wears_off_and_praise_gives_it_weight() -> None:
     for _ in range(99):
         credits.count("critic", [1.0, -0.5])
     assert credits.settled({"critic": -1.0}) == -1.0
+
+
+def test_blame_under_a_new_name_each_time_counts_ever_less() -> None:
+    credits = Credits()
+    for _ in range(10):
+        credits.hear("known", HONEST)
+    first = credits.settled({"somebody new": -1.0})
+    for number in range(100):
+        credits.count(f"liar {number}", [-1.0])
+    assert first == -1.0
+    assert credits.settled({"liar 0": -1.0}) == pytest.approx(-0.1)
+    assert credits.settled({"known": -1.0}) == -1.0
+    for number in range(9):
+        credits.count(f"reader {number}", [1.0])
+    assert credits.settled({"liar 0": -1.0}) == -1.0

@@ -140,7 +140,8 @@ def test_too_little_to_judge_by_promotes_nothing(sona: SonaEngine, world: World)
             True,
         ),  # the ranks leave doubt, the right answers are likelier
         (0.1, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40), False),  # they are not
-        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), True),  # the ranks leave no doubt
+        (3.0, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), True),  # the ranks leave no doubt
+        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), False),  # nor does likelihood, of the opposite
         (3.0, Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6, 40), False),
         (3.0, Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0, 4), False),
     ],
