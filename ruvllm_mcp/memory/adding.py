@@ -101,6 +101,8 @@ def _near_in_batch(drafts: Sequence[Draft]) -> Mapping[int, Near]:
         if draft.embedding is not None:  # the very same text once: its copies are merged into it
             spaces.setdefault(draft.namespace, {}).setdefault(draft.content_hash, (row, draft.embedding.vector))
     for members in spaces.values():
+        if len(members) == 1:
+            continue
         rows = [row for row, _ in members.values()]
         vectors = np.array([vector for _, vector in members.values()])
         for start in range(0, len(rows), BLOCK):

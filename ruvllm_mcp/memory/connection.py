@@ -74,6 +74,7 @@ class Connections:
         self._pool_lock = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
+        self._cache = 0
         with translated(path):
             create_private(path)
             self._writer = connect(path)
@@ -90,7 +91,9 @@ class Connections:
         keep in memory until the next one, as SQLite's `cache_size`."""
         with translated(self.path), self._lock:
             self._refuse_if_closed()
-            self._writer.execute(f"PRAGMA cache_size = {cache}")
+            if cache != self._cache:
+                self._writer.execute(f"PRAGMA cache_size = {cache}")
+                self._cache = cache
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer

@@ -67,8 +67,10 @@ def embedder_id(connection: sqlite3.Connection, fingerprint: str) -> int:
 
 
 def make_embedder(connection: sqlite3.Connection, fingerprint: str) -> int:
-    if embedder_id(connection, fingerprint) < 0:
-        connection.execute("INSERT INTO embedders (fingerprint) VALUES (?)", (fingerprint,))
+    known = embedder_id(connection, fingerprint)
+    if known >= 0:
+        return known
+    connection.execute("INSERT INTO embedders (fingerprint) VALUES (?)", (fingerprint,))
     return embedder_id(connection, fingerprint)
 
 

@@ -47,8 +47,12 @@ def recount(connection: sqlite3.Connection) -> None:
 
 def make(connection: sqlite3.Connection, name: str) -> int:
     """The namespace's number, new if need be."""
-    connection.execute("INSERT INTO namespaces (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-    return int(connection.execute("SELECT id FROM namespaces WHERE name = ?", (name,)).fetchone()[0])
+    query = "SELECT id FROM namespaces WHERE name = ?"
+    row = connection.execute(query, (name,)).fetchone()
+    if row is None:
+        connection.execute("INSERT INTO namespaces (name) VALUES (?)", (name,))
+        row = connection.execute(query, (name,)).fetchone()
+    return int(row[0])
 
 
 def held(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, tuple[int, int]]:

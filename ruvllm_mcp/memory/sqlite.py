@@ -59,8 +59,11 @@ class SqliteStore:
         with self._connections.read() as connection:
             connection.execute("BEGIN")
             try:
-                seq = connection.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()[0]
-                parameters = {"since": since, "embedder": rows.embedder_id(connection, embedder)}
+                query = (
+                    "SELECT value, (SELECT id FROM embedders WHERE fingerprint = ?) FROM counters WHERE name = 'seq'"
+                )
+                seq, embedder_id = connection.execute(query, (embedder,)).fetchone()
+                parameters = {"since": since, "embedder": embedder_id}
                 changed = connection.execute(_CHANGE, parameters)
                 while batch := list(map(Change._make, changed.fetchmany(BATCH))):
                     yield Changes(since, batch)
@@ -81,11 +84,9 @@ class SqliteStore:
 
     def known(self, namespace: str, hashes: Sequence[bytes]) -> set[bytes]:
         with self._connections.read() as connection:
-            space = connection.execute("SELECT id FROM namespaces WHERE name = ?", (namespace,)).fetchone()
-            if space is None:
-                return set()
-            query = f"SELECT content_hash FROM memories WHERE namespace_id = {space[0]} AND content_hash IN "
-            return {row[0] for row in _by_ids(connection, query, hashes)}
+            query = """SELECT content_hash FROM memories
+                WHERE namespace_id = (SELECT id FROM namespaces WHERE name = ?) AND content_hash IN """
+            return {row[0] for row in _by_ids(connection, query, hashes, namespace)}
 
     def update(
         self, memory_id: int, columns: Mapping[str, Any], draft: Draft | None, embedder: str, now: float
