@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.candidates import Evidence, IntArray
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.memory.weights import FusionWeights
 from ruvllm_mcp.simd import cross_dot
 
@@ -49,7 +50,7 @@ class Around:
 
     def beside(self, best: IntArray) -> IntArray:
         """Ids around the rows `best`."""
-        near = np.unique(self.sides[best])
+        near = distinct(self.sides[best].ravel())
         return near[near > 0]
 
     def shared(self, scores: FloatArray, ids: IntArray, weights: FusionWeights) -> FloatArray:
@@ -63,7 +64,7 @@ class Around:
 def linked_to(ids: IntArray, evidence: Evidence) -> IntArray:
     """Ids that somebody linked to one of `ids` by a link of positive weight."""
     links = evidence.links(ids)
-    return np.unique(links[links[:, 2] > 0, 1].astype(np.int64))
+    return distinct(links[links[:, 2] > 0, 1].astype(np.int64))
 
 
 def near(scores: FloatArray, ids: IntArray, evidence: Evidence) -> FloatArray:

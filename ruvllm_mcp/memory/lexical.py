@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.analysis import TermArray
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.native.lib import gil, gil_ffi, nogil, nogil_ffi
 
 RowArray = npt.NDArray[np.int32]
@@ -88,9 +89,10 @@ def make_segment(rows: Sequence[int], terms: Sequence[TermArray], counts: Sequen
     all_terms = np.concatenate([EMPTY.terms, *terms])
     order = np.argsort(all_terms, kind="stable")
     all_rows = np.repeat(np.asarray(rows, np.int32), [len(item) for item in terms])[order]
-    distinct, first = np.unique(all_terms[order], return_index=True)
+    ordered = all_terms[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
     return Segment(
-        distinct,
+        ordered[first],
         np.append(first, len(order)).astype(np.int64),
         all_rows,
         np.concatenate([EMPTY.counts, *counts])[order],
@@ -99,7 +101,7 @@ def make_segment(rows: Sequence[int], terms: Sequence[TermArray], counts: Sequen
 
 def merge(segments: Sequence[Segment], renamed: RowArray) -> Segment:
     """One segment in place of several whose rows ascend from one to the next; row r becomes renamed[r], -1 drops it."""
-    all_terms = np.unique(np.concatenate([EMPTY.terms, *(segment.terms for segment in segments)]))
+    all_terms = distinct(np.concatenate([EMPTY.terms, *(segment.terms for segment in segments)]))
     parts = np.concatenate([np.empty(0, _PART), *(_numbered(segment, all_terms) for segment in segments)])
     parts = np.ascontiguousarray(parts[np.argsort(parts["term"], kind="stable")])
     size = int(parts["size"].sum())

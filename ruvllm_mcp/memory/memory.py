@@ -32,6 +32,7 @@ from ruvllm_mcp.memory.live import LiveReplica
 from ruvllm_mcp.memory.opening import open_store
 from ruvllm_mcp.memory.pushdown import Sight
 from ruvllm_mcp.memory.searching import Collection, Found, rank, results
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.memory.store import NO_LIMITS, Limits, Store
 from ruvllm_mcp.memory.teacher import Teacher
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
@@ -139,7 +140,7 @@ class Memory:
         asked = encoded.vectors[0]
         vector = asked if teacher is None else teacher.adapt(asked)
         tokens = None if encoded.tokens is None else encoded.tokens[0]
-        return asked, Question(query, asked, vector, tokens, np.unique(analysis.question_terms(query)))
+        return asked, Question(query, asked, vector, tokens, distinct(analysis.question_terms(query)))
 
     def signs(self, tokens: TokenVectors | None) -> TokenSigns | None:
         """What is kept of a question's tokens, weighted by how rare they are here."""

@@ -24,6 +24,7 @@ from ruvllm_mcp.memory.postgres_migrations import chain, session
 from ruvllm_mcp.memory.postgres_statistics import Statistics, frequencies
 from ruvllm_mcp.memory.postgres_values import VectorBytes, read_occurrences, read_vector, sent_vector
 from ruvllm_mcp.memory.pushdown import Sight
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.memory.tokens import laid_out
 from ruvllm_mcp.types import SearchMode
 
@@ -98,7 +99,7 @@ class LargeCollection:
                 if len(found) < count:  # what no list reaches (not embedded yet, no term) still counts as there
                     query = f"SELECT m.id FROM memories m WHERE {self._inside()} LIMIT {count}"
                     found += [row[0] for row in connection.execute(query.encode(), self._values)]
-        return np.unique(np.array(found, np.int64))
+        return distinct(np.array(found, np.int64))
 
     def _inside(self) -> str:
         numbers = ", ".join(map(str, self._spaces)) or "NULL"

@@ -22,6 +22,7 @@ from ruvllm_mcp.memory.codes import Query
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.index import Index, VectorIndex
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.memory.store import Change, Changes, Store
 from ruvllm_mcp.memory.tokens import TokenBits
 
@@ -135,7 +136,7 @@ class Replica:
         vectors = np.frombuffer(joined, np.float32).reshape(size, self.dim)
         for change in changed:
             if change.token_ids:
-                self._count_tokens(np.unique(np.frombuffer(change.token_ids, np.uint32)))
+                self._count_tokens(distinct(np.frombuffer(change.token_ids, np.uint32)))
         packed = [change.terms if change.analysis == analysis.VERSION else b"" for change in changed]
         values: dict[str, Any] = {
             "ids": [change.id for change in changed],

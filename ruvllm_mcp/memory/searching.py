@@ -20,6 +20,7 @@ from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.pushdown import Collected, Sight
 from ruvllm_mcp.memory.replica import Replica
+from ruvllm_mcp.memory.sets import among, distinct
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import Link, MemoryResult, SearchMode
@@ -86,7 +87,7 @@ class Collection:
                 lists.append(self._inside(self._replica.find(self._taught)))
             if sum(map(len, lists)) < count:  # what no list reaches (not embedded yet, no term) still counts as there
                 lists.append(np.flatnonzero(self._keep)[:count])
-        return self._named(np.unique(np.concatenate(lists)))
+        return self._named(distinct(np.concatenate(lists)))
 
     def _named(self, rows: IntArray) -> IntArray:
         """The ids of rows, of which the rows are known if they are asked for next."""
@@ -119,8 +120,9 @@ class Collection:
         table = np.array(rows, np.float64).reshape(-1, 3)
         if not rows:
             return table
-        inside = self._inside(self._replica.find(np.unique(table[:, 1]).astype(np.int64).tolist()))
-        return table[np.isin(table[:, 1], self._replica.rows("ids")[inside])]
+        far = table[:, 1].astype(np.int64)
+        inside = self._inside(self._replica.find(distinct(far).tolist()))
+        return table[among(far, self._replica.rows("ids")[inside])]
 
     def _ids_inside(self, rows: npt.NDArray[np.int32]) -> IntArray:
         if not (rows >= 0).any():
