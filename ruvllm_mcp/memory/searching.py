@@ -61,6 +61,7 @@ class Collection:
         self._question, self._taught, self._now = question, sight.taught, sight.now
         self._confirmed = sight.confirmed
         self._measured: tuple[IntArray, IntArray] = (_NONE, _NONE)
+        self._by_id: tuple[IntArray, IntArray] = (_NONE, _NONE)
         self._links: dict[int, list[Link]] = {}
         scope = replica.scope(sight.namespaces, sight.now)
         self._keep, self._kept = scope.keep.rows, scope.kept
@@ -90,13 +91,19 @@ class Collection:
         return self._named(distinct(np.concatenate(lists)))
 
     def _named(self, rows: IntArray) -> IntArray:
-        """The ids of rows, of which the rows are known if they are asked for next."""
+        """The ids of rows, whose rows are then known without another look-up."""
         ids: IntArray = self._replica.rows("ids")[rows]
-        self._measured = ids, rows
+        order = np.argsort(ids, kind="stable")
+        self._measured, self._by_id = (ids, rows), (ids[order], rows[order])
         return ids
 
     def _rows(self, ids: IntArray) -> IntArray:
-        return self._measured[1] if ids is self._measured[0] else self._replica.find(ids.tolist())
+        if ids is self._measured[0]:
+            return self._measured[1]
+        known, rows = self._by_id
+        if among(ids, known).all():
+            return rows[np.searchsorted(known, ids)]
+        return self._replica.find(ids.tolist())
 
     def _inside(self, rows: IntArray) -> IntArray:
         kept: IntArray = rows[self._keep[rows] > 0]
