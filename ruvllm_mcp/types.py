@@ -222,7 +222,8 @@ class GenerationConfig(Record):
     the fewest that together have that probability. `min_p`, 0 to 1: only from those at least that share as likely as
     the likeliest. `repetition_penalty`, above 0 to 10: makes tokens of prompt and answer less likely above 1. `stop`:
     up to 16 texts that end the answer and are left out. `seed`: the same seed gives the same answer; None a new one
-    each time. `logprobs`, 0 to 20: tell each token's log probability and those of so many likeliest ones.
+    each time. `logprobs`, 0 to 20: tell each token's log probability and those of so many likeliest ones. `json_mode`:
+    the answer is one JSON object that ends within `max_tokens`; not together with `stop`.
     """
 
     max_tokens: int = 512
@@ -234,6 +235,7 @@ class GenerationConfig(Record):
     stop: tuple[str, ...] = ()
     seed: int | None = None
     logprobs: int = 0
+    json_mode: bool = False
 
     def __post_init__(self) -> None:
         for name, most in (("max_tokens", 4096), ("top_k", 1_000_000), ("logprobs", 20), ("seed", 2**64 - 1)):
@@ -253,6 +255,8 @@ class GenerationConfig(Record):
         if not is_list or not all(isinstance(text, str) and text for text in stops):
             raise InvalidInputError(f"stop is {self.stop!r}.", "It takes up to 16 texts, none empty.")
         object.__setattr__(self, "stop", tuple(stops))
+        if self.json_mode not in (False, True) or (self.json_mode and stops):
+            raise InvalidInputError(f"json_mode is {self.json_mode!r}.", "It takes True or False, True without stop.")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ SAMPLING = (
     Option("--repetition-penalty", "repetition_penalty", "X", "above 1: repeat less", number),
     Option("--stop", "stop", "TEXT", "end before this text, repeatable", str, repeated=True),
     Option("--seed", "seed", "N", "the same seed writes the same text", whole),
+    Option("--json-mode", "json_mode", "", "write one JSON object (language models only)", flag=True),
 )
 MODEL = Option("--model", "model", "NAME", "what writes; the settings' model unless given", str)
 RAW = Option("--raw", "raw", "", "continue the text as it stands instead of answering it", flag=True)

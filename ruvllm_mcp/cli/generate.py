@@ -40,6 +40,7 @@ def writing_options(command: F) -> F:
             click.option("--repetition-penalty", type=float, help="Above 1: repeat less."),
             click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable."),
             click.option("--seed", type=int, help="The same seed writes the same text."),
+            click.option("--json-mode", is_flag=True, help="Write one JSON object (language models only)."),
         )
     ):
         command = option(command)

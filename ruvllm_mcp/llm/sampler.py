@@ -44,19 +44,25 @@ class Sampler:
 
     def pick(self, logits: Logits) -> int:
         """The next token for logits (vocabulary,). Raises BackendError if they are no numbers."""
+        token = self.draw(logits)
+        self.note(token)
+        return token
+
+    def draw(self, logits: Logits) -> int:
+        """A token that might be the next one; `note` tells which one is."""
         if not np.isfinite(logits.max()):
             raise BackendError("The model computed no numbers.", "Its file may be damaged; get it anew.")
         penalised = self._penalised(logits)
         if self._config.temperature == 0:
-            token = int(np.argmax(penalised))
-        else:
-            found = candidates(penalised, self._config)
-            reached = np.cumsum(found.probabilities)
-            place = int(np.searchsorted(reached, self._random.random() * reached[-1], side="right"))
-            token = int(found.tokens[min(place, len(reached) - 1)])
+            return int(np.argmax(penalised))
+        found = candidates(penalised, self._config)
+        reached = np.cumsum(found.probabilities)
+        place = int(np.searchsorted(reached, self._random.random() * reached[-1], side="right"))
+        return int(found.tokens[min(place, len(reached) - 1)])
+
+    def note(self, token: int) -> None:
         if self._seen is not None:
             self._seen.add(token)
-        return token
 
     def _penalised(self, logits: Logits) -> Logits:
         if not self._seen:

@@ -78,6 +78,22 @@ class Tokenizer:
             found = self._pieces[token] = self._bytes_of(token)
         return found
 
+    @cached_property
+    def beginning_with(self) -> tuple[Sequence[int], ...]:
+        """The tokens whose bytes begin with each byte."""
+        found: tuple[list[int], ...] = tuple([] for _ in range(256))
+        for token in range(self.vocabulary.size):
+            if piece := self.piece(token):
+                found[piece[0]].append(token)
+        return found
+
+    @cached_property
+    def single_bytes(self) -> frozenset[int]:
+        """The bytes that are a token by themselves."""
+        return frozenset(
+            i for i, tokens in enumerate(self.beginning_with) if any(len(self.piece(t)) == 1 for t in tokens)
+        )
+
     def text_of(self, token: int) -> str:
         """A token as the vocabulary spells it, or ""."""
         return self.vocabulary.engine.id_to_token(token) or ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ruvllm_mcp.errors import InvalidInputError
+from ruvllm_mcp.llm.json_mode import JsonMode
 from ruvllm_mcp.llm.sampler import Logits, Sampler, StopFinder, log_probabilities
 from ruvllm_mcp.llm.tokenizer import Detokenizer, Tokenizer
 from ruvllm_mcp.types import FinishReason, GenerationConfig, TokenScore, Usage
@@ -41,6 +42,12 @@ class Writing:
         self._sampler = Sampler(config, prompt)
         self._reader = Detokenizer(tokenizer, is_start=is_reply)
         self._stops = StopFinder(config.stop)
+        self._json = JsonMode(tokenizer, self._left) if config.json_mode else None
+
+    @property
+    def _left(self) -> int:
+        """How many tokens may still be written."""
+        return min(self._config.max_tokens - self.usage.completion_tokens, self._context - len(self.tokens))
 
     @property
     def usage(self) -> Usage:
@@ -52,14 +59,14 @@ class Writing:
         A model may have more rows than its tokenizer has tokens: those are never taken.
         """
         logits = logits[: self._tokenizer.vocabulary.size]
-        token = self._sampler.pick(logits)
+        token = self._json.pick(self._sampler, logits, self._left) if self._json else self._sampler.pick(logits)
         if token in self._tokenizer.vocabulary.stops:
             return self._shown(self._stops.add(self._reader.finish()), "stop")
         self.tokens.append(token)
         if self._config.logprobs:
             self.scores.append(self._score(logits, token))
         piece = self._stops.add(self._reader.add(token))
-        if self._stops.is_found:
+        if self._stops.is_found or (self._json and self._json.is_whole):
             return self._shown(piece, "stop")
         if self.usage.completion_tokens >= self._config.max_tokens:
             return self._shown(piece + self._stops.add(self._reader.finish()), "length")

@@ -71,10 +71,11 @@ class GenerateArguments(Arguments):
     system: Annotated[Content | None, Field(description="what the model is told first")] = None
     max_tokens: Annotated[int, Field(ge=1, le=4_096), Number] = 512
     temperature: Annotated[float, Field(ge=0, le=5, description="0: always the same answer"), Number] = 0.7
+    json_mode: Annotated[bool, Field(description="write one JSON object")] = False
 
 
 async def _generate(call: Call, given: GenerateArguments) -> Reply:
-    config = GenerationConfig(max_tokens=given.max_tokens, temperature=given.temperature)
+    config = GenerationConfig(max_tokens=given.max_tokens, temperature=given.temperature, json_mode=given.json_mode)
     written = Progress(call, given.max_tokens).written
     if given.system is None:
         answer = await call.llm.generate(given.prompt, config, written=written)

@@ -55,6 +55,7 @@ def test_every_option_reaches_the_sampler(shell: Shell, model: str) -> None:
     assert text("--seed", "1") == text("--seed", "1")
     assert text("--temperature", "0", "--stop", greedy[6:9]) == greedy[: greedy.index(greedy[6:9])]
     assert text("--temperature", "0", "--repetition-penalty", "9") != greedy
+    assert isinstance(json.loads(text("--json-mode")), dict)
 
 
 def test_an_option_out_of_range_is_wrong_usage(shell: Shell, model: str) -> None:

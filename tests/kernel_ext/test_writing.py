@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def test_options_reach_the_model(talking: Shell) -> None:
     cut = generated(talking, f"%ruvllm generate --max-tokens 9 --temperature 0 --stop '{stop}' Once upon")
     assert cut.text == greedy.text[: greedy.text.index(stop)]
     assert generated(talking, "%ruvllm generate --raw --max-tokens 9 --temperature 0 Once upon").text != greedy.text
+    made = generated(talking, "%ruvllm generate --json-mode --max-tokens 9 Once upon").text
+    assert isinstance(json.loads(made), dict)
     with pytest.raises(InvalidInputError, match="top_p"):
         talking.run("%ruvllm generate --top-p 7 Once upon")
 

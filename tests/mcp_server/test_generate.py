@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,6 +49,9 @@ async def test_generate_is_offered_where_there_is_a_model(home: Path, model: str
         assert not told.is_error
         refused = await client.call_tool("generate", {**short, "temperature": 9})
         assert "temperature" in refused.content[0].text
+        made = (await client.call_tool("generate", {**short, "json_mode": True})).structured_content
+        assert isinstance(json.loads(made["text"]), dict)
+        assert "cut" not in made
     async with connected(home, "extractive") as client:
         assert "generate" not in {tool.name for tool in (await client.list_tools()).tools}
 
