@@ -75,15 +75,6 @@ class _Trace:
     squares: dict[str, float] = field(default_factory=dict)
     steps: int = 0
 
-    def sure_turns(self) -> dict[str, float]:
-        """The turns, each as far as its steps agree: such as go either way by chance sum to about the root of their
-        squares (positive-part James-Stein shrinkage)."""
-        return {
-            name: turn * max(0.0, 1 - self.squares[name] / self.sums[name] ** 2)
-            for name, turn in self.turns.items()
-            if self.sums[name]
-        }
-
 
 class InstantLoop:
     """What feedback since the active version has taught. Not thread-safe; its owner holds a lock.
@@ -115,10 +106,19 @@ class InstantLoop:
     def weights(self, learned: Weights) -> dict[str, float]:
         """The version's weights with what was learned since."""
         turns: dict[str, float] = {}
+        sums: dict[str, float] = {}
+        squares: dict[str, float] = {}
         for weight, trace in self._weighted():
-            for name, turn in trace.sure_turns().items():
+            for name, turn in trace.turns.items():
                 turns[name] = turns.get(name, 0.0) + weight * turn
-        return {name: learned.get(name, 1.0) * math.exp(turns.get(name, 0.0)) for name in {*learned, *turns}}
+                sums[name] = sums.get(name, 0.0) + weight * trace.sums[name]
+                squares[name] = squares.get(name, 0.0) + weight**2 * trace.squares[name]
+        # steps that go either way by chance sum to about the root of their squares (James-Stein shrinkage)
+        sure = {name: max(0.0, 1 - squares[name] / sums[name] ** 2) for name in turns if sums[name]}
+        return {
+            name: learned.get(name, 1.0) * math.exp(sure.get(name, 0.0) * turns.get(name, 0.0))
+            for name in {*learned, *turns}
+        }
 
     def apply(self, query: FloatArray, step: InstantStep, client: str = "") -> None:
         """Take one client's step."""

@@ -116,3 +116,13 @@ def test_weights_follow_as_far_as_steps_agree() -> None:
         torn.apply(unit(1), InstantStep(nothing, {"dense": -1.0 if count % 2 else 0.8}))
         assert np.log(loop.weights({})["dense"]) == pytest.approx(0.01 * count * (1 - 1 / count))
         assert torn.weights({}).get("dense", 1.0) == 1
+
+
+def test_clients_that_agree_are_as_sure_as_one_that_says_it_all() -> None:
+    crowd, alone = InstantLoop(DIM), InstantLoop(DIM)
+    step = InstantStep(np.empty(0, np.float32), {"dense": -1.0})
+    for client in range(10):
+        crowd.apply(unit(1), step, str(client))
+        alone.apply(unit(1), step)
+    sure = np.log([loop.weights({})["dense"] for loop in (crowd, alone)])
+    assert sure == pytest.approx([0.01 * (1 - 1 / 10), 0.1 * (1 - 1 / 10)])
