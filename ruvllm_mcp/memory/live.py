@@ -111,14 +111,17 @@ class LiveReplica:
     def _opened(self) -> Replica:
         identity = self._identity()
         try:
-            saved = snapshot.load(self._folder, identity, self._store.sequence(), self._whole)
+            loaded = snapshot.load(self._folder, identity, self._store.sequence(), self._whole)
         except StoreError as error:
             log.warning("%s", error)
-            saved = None
+            loaded = None
+        saved, is_worded = loaded or (None, True)
+        if saved and not is_worded:
+            saved.reword(self._store.changes(0, identity.embedder))
         in_use = self._replica
         if saved and saved.tokens.file and in_use and in_use.tokens.damaged == saved.tokens.file.name:
             saved.tokens.give_up(in_use.tokens.damaged)
-        self._saved_rows = len(saved) if saved else 0
+        self._saved_rows = len(saved) if saved and is_worded else 0
         return saved or self._empty(identity.dim)
 
     def _empty(self, dim: int) -> Replica:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory import analysis, lexical
 from ruvllm_mcp.memory.candidates import TokenRows
-from ruvllm_mcp.memory.codes import Query
+from ruvllm_mcp.memory.codes import Query, quantised
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.index import Index, VectorIndex
@@ -131,29 +131,14 @@ class Replica:
 
     def _append(self, changed: Sequence[Change], old: Sequence[int | None]) -> None:
         first, size = len(self), len(changed)
-        blank = bytes(4 * self.dim)
-        joined = b"".join([blank if change.vector is None else change.vector for change in changed])
-        vectors = np.frombuffer(joined, np.float32).reshape(size, self.dim)
+        vectors = self._vectors(changed)
         for change in changed:
             if change.token_ids:
                 self._count_tokens(distinct(np.frombuffer(change.token_ids, np.uint32)))
-        packed = [change.terms if change.analysis == analysis.VERSION else b"" for change in changed]
-        values: dict[str, Any] = {
-            "ids": [change.id for change in changed],
-            "alive": [True] * size,
-            "namespace": [self._code(change.namespace) for change in changed],
-            "chain": [_chain(change) for change in changed],
-            "before": [-1] * size,
-            "after": [-1] * size,
-            "importance": [change.importance for change in changed],
-            "trust": [change.trust for change in changed],
-            "created_at": [change.created_at for change in changed],
-            "expires_at": [np.inf if change.expires_at is None else change.expires_at for change in changed],
-            "lengths": [lexical.length(item) for item in packed],
-            "embedded": [change.vector is not None for change in changed],
-        }
+        packed = list(map(_terms, changed))
+        values = self._values(changed)
         for name, column in self.columns.items():
-            column.extend(np.asarray(values[name], COLUMNS[name]))
+            column.extend(values[name])
         self.vectors.append(vectors)
         self.postings.add(range(first, first + size), packed)
         self._row_of.update((change.id, first + row) for row, change in enumerate(changed))
@@ -163,6 +148,69 @@ class Replica:
         self._is_linked &= size <= RELINK_AT
         if self._is_linked:
             self._link(first, old)
+
+    def _vectors(self, changed: Sequence[Change]) -> FloatArray:
+        blank = bytes(4 * self.dim)
+        joined = b"".join([blank if change.vector is None else change.vector for change in changed])
+        return np.frombuffer(joined, np.float32).reshape(len(changed), self.dim)
+
+    def _values(self, changed: Sequence[Change]) -> dict[str, npt.NDArray[Any]]:
+        """Columns of rows for the changes."""
+        values: dict[str, Any] = {
+            "ids": [change.id for change in changed],
+            "alive": [True] * len(changed),
+            "namespace": [self._code(change.namespace) for change in changed],
+            "chain": [_chain(change) for change in changed],
+            "before": [-1] * len(changed),
+            "after": [-1] * len(changed),
+            "importance": [change.importance for change in changed],
+            "trust": [change.trust for change in changed],
+            "created_at": [change.created_at for change in changed],
+            "expires_at": [np.inf if change.expires_at is None else change.expires_at for change in changed],
+            "lengths": [lexical.length(_terms(change)) for change in changed],
+            "embedded": [change.vector is not None for change in changed],
+        }
+        return {name: np.asarray(values[name], dtype) for name, dtype in COLUMNS.items()}
+
+    def reword(self, parts: Iterable[Changes]) -> None:
+        """Gives rows that have no terms yet those of `parts`, which tell of the whole store, and takes in what else
+        changed. A row whose memory has new terms and nothing else stays where vectors, token bits and graph have it."""
+        rows: list[int] = []
+        packed: list[bytes] = []
+        others: list[Change] = []
+        seen: set[int] = set()
+        seq = self.seq
+        for part in parts:
+            seq = part.seq
+            seen.update(change.id for change in part.changed)
+            for change, row in zip(part.changed, self._same(part.changed).tolist(), strict=True):
+                if row < 0:
+                    others.append(change)
+                else:
+                    rows.append(row)
+                    packed.append(_terms(change))
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+        self.rows("lengths")[rows] = [lexical.length(terms) for terms in packed]
+        self.postings.add([rows[place] for place in order], [packed[place] for place in order])
+        gone = set(self.rows("ids")[self.rows("alive")].tolist()) - seen
+        self.apply(Changes(seq, others, sorted(gone)))
+
+    def _same(self, changed: Sequence[Change]) -> IntArray:
+        """The row of each memory, -1 where it has none or any of it but its terms changed."""
+        found = [self._row(change.id) for change in changed]
+        rows = np.array([-1 if row is None else row for row in found], np.int64)
+        known = np.flatnonzero(rows >= 0)
+        now, here = self._values(changed), rows[known]
+        same = np.ones(len(known), np.bool_)
+        for name in ("namespace", "chain", "importance", "trust", "created_at", "expires_at", "embedded"):
+            same &= self.rows(name)[here] == now[name][known]
+        coded, scales = quantised(self._vectors(changed)[known])
+        same &= (self.vectors.rows(here) == coded * scales[:, None]).all(axis=1)
+        has_tokens = np.array([bool(change.token_ids) for change in changed], np.bool_)
+        if self.tokens.file is not None:
+            same &= (self.tokens.file.counts[here] > 0) == has_tokens[known]
+        rows[known[~same]] = -1
+        return rows
 
     def _code(self, namespace: str) -> int:
         code = self._codes.get(namespace)
@@ -287,6 +335,10 @@ class Replica:
         where there is none."""
         self.relink()
         return self.rows("before")[rows], self.rows("after")[rows]
+
+
+def _terms(change: Change) -> bytes:
+    return change.terms if change.analysis == analysis.VERSION else b""
 
 
 def _chain(change: Change) -> int:

@@ -2,8 +2,9 @@
 
 Arrays lie one after another on 64-byte boundaries, each with its CRC-32; a JSON footer names them, its length and a
 mark end the file. A file is written whole, synced and renamed into place, so it is complete or absent. It is taken
-only if it belongs to this very store, embedder, analysis and format, and is not ahead of the store; otherwise it is
-made anew: everything in it can be. Token bits lie in a file of their own, which it names (see `tokens`).
+only if it belongs to this very store, embedder and format, and is not ahead of the store; otherwise it is made anew:
+everything in it can be. Terms of another analysis alone are left out (but by the tiers, which are made anew whole).
+Token bits lie in a file of their own, which it names (see `tokens`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,7 @@ from ruvllm_mcp.errors import StorageFullError, StoreCorruptError, StoreError
 from ruvllm_mcp.memory import analysis
 from ruvllm_mcp.memory.hnsw import Graph
 from ruvllm_mcp.memory.index import Index, VectorIndex
-from ruvllm_mcp.memory.lexical import Segment
+from ruvllm_mcp.memory.lexical import EMPTY, Segment
 from ruvllm_mcp.memory.replica import COLUMNS, Replica
 from ruvllm_mcp.memory.tiers import NAMES, Codebook, Fetch, TieredIndex
 from ruvllm_mcp.memory.tokens import TokenFile
@@ -47,7 +48,7 @@ class Identity:
     embedder: str
     dim: int
     index: str = "fast"
-    analysis: int = analysis.VERSION
+    analysis: int = field(default_factory=lambda: analysis.VERSION)
     format: int = FORMAT
 
     def path(self, folder: Path) -> Path:
@@ -148,12 +149,17 @@ def _write_tiers(index: TieredIndex, writer: Writer) -> None:
         writer.write("codebook", index.codebook.points)
 
 
-def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Replica | None:
-    """The replica saved in `folder`, None when there is none of use; `fetch` reads vectors of memories by id. Raises
-    StoreCorruptError for a damaged file."""
+def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> tuple[Replica, bool] | None:
+    """The replica saved in `folder` and whether it has its terms (not those of another analysis), None when there is
+    none of use; `fetch` reads vectors of memories by id. Raises StoreCorruptError for a damaged file."""
     path = identity.path(folder)
     footer = read_footer(path)
-    if footer is None or footer["identity"] != asdict(identity) or footer["seq"] > store_seq:
+    if footer is None or footer["seq"] > store_seq:
+        return None
+    is_worded = footer["identity"] == asdict(identity)
+    if not is_worded and (
+        {**footer["identity"], "analysis": identity.analysis} != asdict(identity) or identity.index == "small"
+    ):
         return None
     arrays = _checked(path, footer)
     replica = Replica(identity.dim, footer["seq"], footer["namespaces"])
@@ -161,7 +167,7 @@ def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Repl
     replica.begin(
         {name: arrays[name] for name in COLUMNS},
         index(arrays, footer, lambda rows: fetch(replica.rows("ids")[rows])),
-        Segment(*(arrays[f"postings_{name}"] for name in POSTINGS)),
+        Segment(*(arrays[f"postings_{name}"] for name in POSTINGS)) if is_worded else EMPTY,
         arrays["tokens"],
     )
     if "token_file" in footer:
@@ -170,7 +176,7 @@ def load(folder: Path, identity: Identity, store_seq: int, fetch: Fetch) -> Repl
             replica.tokens.give_up(footer["token_file"])
         else:
             replica.tokens.begin(file)
-    return replica
+    return replica, is_worded
 
 
 def _token_file(path: Path, footer: Mapping[str, Any], arrays: Arrays) -> TokenFile | None:

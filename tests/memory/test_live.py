@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ruvllm_mcp.errors import StoreCorruptError
-from ruvllm_mcp.memory import live, replica, snapshot
+from ruvllm_mcp.memory import analysis, live, replica, snapshot
 from ruvllm_mcp.memory.index import VectorIndex
 from ruvllm_mcp.memory.memory import Memory
 from ruvllm_mcp.types import NewMemory
@@ -142,6 +142,51 @@ def test_the_graph_comes_in_the_background_and_misses_nothing(filled: Memory, tm
         shared = other._live.current()
     assert shared.vectors.unsettled == 1, "another process takes the graph over"
     other.close()
+
+
+def test_words_analysed_anew_leave_vectors_token_bits_and_graph(
+    filled: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.add([NewMemory(text) for text in sentences(250, seed=2)])
+    filled.search("word1")
+    builder = filled._live._builder
+    assert builder is not None
+    builder.join()
+    ids = [record.id for record in filled.records()]
+    filled.delete(ids[3])
+    filled.update(ids[4], content="word1 word2 word3 changed")
+    filled.update(ids[5], importance=0.9)
+    (added,) = filled.add([NewMemory("word1 word2 later")])
+    filled.close()
+    plain = analysis.terms
+    monkeypatch.setattr(analysis, "VERSION", analysis.VERSION + 1)
+    monkeypatch.setattr(analysis, "memory_terms", lambda content, _: plain(f"{content} brandnew"))
+    again = opened(tmp_path)
+    found = {hit.id for hit in again.search("brandnew", 1_000, mode="lexical").hits}
+    assert found == {*ids, added} - {ids[3]}
+    here = again._live.current()
+    assert isinstance(here.vectors, VectorIndex)
+    assert here.vectors.graph is not None
+    assert (len(here.vectors.graph), len(here), here.alive) == (700, 703, 700)
+    assert here.tokens.file is not None
+    answered = answers(again)
+    again.close()
+    saved = next(tmp_path.glob("*.snap"))
+    assert snapshot.read_footer(saved)["identity"]["analysis"] == analysis.VERSION  # type: ignore[index]  # it is there
+    saved.unlink()
+    fresh = opened(tmp_path)
+    assert_alike(answers(fresh), answered)
+    assert [column.tolist() for column in lexical_state(fresh)] == [column.tolist() for column in lexical_state(again)]
+    fresh.close()
+
+
+def lexical_state(memory: Memory) -> list[np.ndarray]:
+    """Ids of what lives and how many terms each has."""
+    current = memory._live._replica
+    assert current is not None
+    living = np.flatnonzero(current.rows("alive"))
+    order = living[np.argsort(current.rows("ids")[living])]
+    return [current.rows("ids")[order], current.rows("lengths")[order]]
 
 
 def test_a_build_that_failed_is_not_tried_again_at_every_search(
