@@ -42,7 +42,7 @@ NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
 NO_TESTIMONY = Witness()
 _MOST_LENDERS = 32
 _SEARCHES_KEPT = 64
-_SETTLED_KEPT = 2_000  # questions, some 2 MB
+_SETTLED_KEPT = 2_000  # questions, some 1 MB
 _LIFT_SHARE = 0.4  # of the log ratio by which confirmed memories are likelier right: the ranking knows of the rest
 _NO_LIFT_TRIALS = 20.0  # confirmed memories shown that speak for no difference before any are counted
 
@@ -176,19 +176,20 @@ class Associations:
         """What is counted of what was said of similar questions, the memories shown that it spoke for, and those of
         them that others than `client` spoke for."""
         # the same question again says nothing about how well votes carry over
-        asked = [(self._settled_at(slot), likeness) for slot, likeness in similar if not likeness.is_same]
+        asked = [lender for lender in similar if not lender.likeness.is_same]
         if not asked:
             return NO_COUNTS, set(), set()
-        ids = np.concatenate([question.ids for question, _ in asked])
-        worth = np.concatenate([question.worth for question, _ in asked])
-        sizes = [len(question.ids) for question, _ in asked]
+        said = [self._settled_at(slot) for slot, _ in asked]
+        ids = np.concatenate([question.ids for question in said])
+        worth = np.concatenate([question.worth for question in said])
+        sizes = [len(question.ids) for question in said]
         knots, shares, _ = zip(*(likeness for _, likeness in asked), strict=True)
         counts, places = foreseen(Spoken(ids, worth, sizes, knots, shares), right, seen, votes, len(KNOTS))
         ends, by_others = list(itertools.accumulate(sizes)), set()
         lent = ids[places].tolist()
         for place, memory in zip(places, lent, strict=True):
-            question, _ = asked[bisect_right(ends, place)]
-            if memory not in by_others and self._is_lent_by_others(question, memory, client):
+            slot, _ = asked[bisect_right(ends, place)]
+            if memory not in by_others and self._is_lent_by_others(slot, memory, client):
                 by_others.add(memory)
         return counts.astype(np.float32), set(lent), by_others
 
@@ -308,7 +309,7 @@ class Associations:
         come_to = {memory: self._credits.settled(by_client) for memory, by_client in votes.items()}
         ids = np.fromiter(come_to.keys(), np.int64, len(come_to))
         worth = np.fromiter(come_to.values(), np.float64, len(come_to))
-        return Settled(votes, ids, worth)
+        return Settled(ids, worth)
 
     def _votes_on(self, slot: int) -> dict[int, dict[str, float]]:
         """Memory id → client → vote."""
@@ -336,8 +337,8 @@ class Associations:
         before = None if same is None else self._settled_at(same)
         return [(likeness, self._settle(votes)), *(one for one in spoken if one[1] is not before)]
 
-    def _is_lent_by_others(self, question: Settled, memory: int, client: str) -> bool:
-        others = {name: vote for name, vote in question.votes[memory].items() if name != client}
+    def _is_lent_by_others(self, slot: int, memory: int, client: str) -> bool:
+        others = {name: vote for name, vote in self._votes_on(slot)[memory].items() if name != client}
         return bool(others) and self._credits.settled(others) > 0
 
     def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[Lender]:

@@ -37,9 +37,7 @@ class Question:
 
 
 class Settled(NamedTuple):
-    """What the clients' votes on a question come to: on memories `ids` (n,) to `worth` (n,). `votes`: memory id →
-    client → vote."""
+    """What the clients' votes on a question come to: on memories `ids` (n,) to `worth` (n,)."""
 
-    votes: Mapping[int, Mapping[str, float]]
     ids: npt.NDArray[np.int64]
     worth: npt.NDArray[np.float64]
