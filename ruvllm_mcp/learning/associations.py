@@ -36,6 +36,7 @@ from ruvllm_mcp.learning.objective import agreement_of
 from ruvllm_mcp.learning.questions import Question, Settled
 from ruvllm_mcp.learning.trajectory import FloatArray, Trajectory
 from ruvllm_mcp.memory.late import TokenSigns
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.simd import Spoken, foreseen, topk
 
 NO_COUNTS = np.zeros((4, len(KNOTS)), np.float32)
@@ -251,7 +252,9 @@ class Associations:
         for_each = [MOST_CHANCE if likeness.is_same else likeness.on(chances) for likeness, _ in spoken]
         against_each = [likeness.on(penalties) for likeness, _ in spoken]
         worth = np.concatenate([question.worth for _, question in spoken])
-        ids, place = np.unique(np.concatenate([question.ids for _, question in spoken]), return_inverse=True)
+        spoken_of = np.concatenate([question.ids for _, question in spoken])
+        ids = distinct(spoken_of)
+        place = np.searchsorted(ids, spoken_of)
         best, worst = np.zeros(len(ids)), np.zeros(len(ids))
         np.maximum.at(best, place, np.repeat(for_each, sizes) * worth)
         np.minimum.at(worst, place, np.repeat(against_each, sizes) * -worth)
