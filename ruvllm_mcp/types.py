@@ -255,8 +255,12 @@ class GenerationConfig(Record):
         if not is_list or not all(isinstance(text, str) and text for text in stops):
             raise InvalidInputError(f"stop is {self.stop!r}.", "It takes up to 16 texts, none empty.")
         object.__setattr__(self, "stop", tuple(stops))
-        if self.json_mode not in (False, True) or (self.json_mode and stops):
-            raise InvalidInputError(f"json_mode is {self.json_mode!r}.", "It takes True or False, True without stop.")
+        if not isinstance(self.json_mode, bool):
+            raise InvalidInputError(f"json_mode is {self.json_mode!r}.", "It takes True or False.")
+        if self.json_mode and stops:
+            raise InvalidInputError(
+                "stop could cut a JSON object short.", "Leave stop out: json_mode ends with the object."
+            )
 
 
 @dataclass(frozen=True)
