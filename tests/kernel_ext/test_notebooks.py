@@ -36,9 +36,9 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode
 
 
 def shown_after(notebook: NotebookNode, start: str) -> list[str]:
-    """The texts put out by the one cell that starts so."""
+    """The texts put out by the one cell that starts so; what showed progress on a slow machine is empty by then."""
     (cell,) = (cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(start))
-    return [output.get("text") or output["data"]["text/plain"] for output in cell.outputs]
+    return [output.get("text") or output["data"]["text/plain"] for output in cell.outputs if output.get("data") != {}]
 
 
 def first_memory(table: str) -> str:
