@@ -40,8 +40,9 @@ class Kernel:
         self.client = client
 
     def start(self, code: str, subshell: str | None = None) -> str:
-        """Send a cell; the id of the request."""
-        message = self.client.session.msg("execute_request", {"code": code, "store_history": False})
+        """Send a cell, which will not take the next one along if it fails; the id of the request."""
+        content = {"code": code, "store_history": False, "stop_on_error": False}
+        message = self.client.session.msg("execute_request", content)
         message["header"]["subshell_id"] = subshell
         self.client.shell_channel.send(message)
         return str(message["header"]["msg_id"])
