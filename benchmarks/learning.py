@@ -253,7 +253,7 @@ class Arm:
         for name, silent in silenced.items():
             setattr(sona, name, silent)
         if not self.instant:
-            sona._known._step = lambda _trajectory, _cast: None  # type: ignore[method-assign]
+            sona._known._step = lambda _trajectory, _cast: None  # type: ignore[method-assign]  # that loop off
         try:
             yield sona
         finally:

@@ -194,9 +194,9 @@ def start_up(engine: str, path: Path, threads: int) -> Any:
 def measure_cold(engine: str, path: Path, model: str, length: int, threads: int) -> dict[str, float]:
     """Seconds from no model to the first token; what both import is there before."""
     if engine == "ours":
-        import ruvllm_mcp.llm.model  # noqa: F401
+        import ruvllm_mcp.llm.model  # noqa: F401  so that it is not timed
     else:
-        import llama_cpp  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+        import llama_cpp  # type: ignore[import-not-found,unused-ignore]  # noqa: F401  optional; nor this
     prompt = tokens_of(model, length)
     start = time.perf_counter()
     start_up(engine, path, threads).feed(prompt).argmax()

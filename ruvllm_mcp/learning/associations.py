@@ -186,12 +186,14 @@ class Associations:
         sizes = [len(question.ids) for question in said]
         knots, shares, _ = zip(*(likeness for _, likeness in asked), strict=True)
         counts, places = foreseen(Spoken(ids, worth, sizes, knots, shares), right, seen, votes, len(KNOTS))
-        ends, by_others = list(itertools.accumulate(sizes)), set()
+        ends = list(itertools.accumulate(sizes))
+        by_others: set[int] = set()
         lent = ids[places].tolist()
-        for place, memory in zip(places, lent, strict=True):
-            slot, _ = asked[bisect_right(ends, place)]
-            if memory not in by_others and self._is_lent_by_others(slot, memory, client):
-                by_others.add(memory)
+        for slot, spoken in itertools.groupby(
+            zip(places, lent, strict=True), lambda one: asked[bisect_right(ends, one[0])].slot
+        ):
+            cast = self._votes_on(slot)
+            by_others.update(memory for _, memory in spoken if self._is_lent_by_others(cast[memory], client))
         return counts.astype(np.float32), set(lent), by_others
 
     def learn(
@@ -340,8 +342,8 @@ class Associations:
         before = None if same is None else self._settled_at(same)
         return [(likeness, self._settle(votes)), *(one for one in spoken if one[1] is not before)]
 
-    def _is_lent_by_others(self, slot: int, memory: int, client: str) -> bool:
-        others = {name: vote for name, vote in self._votes_on(slot)[memory].items() if name != client}
+    def _is_lent_by_others(self, by_client: Mapping[str, float], client: str) -> bool:
+        others = {name: vote for name, vote in by_client.items() if name != client}
         return bool(others) and self._credits.settled(others) > 0
 
     def _similar(self, vector: FloatArray, tokens: TokenSigns | None) -> list[Lender]:

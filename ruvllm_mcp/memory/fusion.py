@@ -21,7 +21,7 @@ from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory import graph, late
 from ruvllm_mcp.memory.candidates import Candidates, Evidence, IntArray, Question
 from ruvllm_mcp.memory.graph import Around
-from ruvllm_mcp.memory.sets import among, distinct
+from ruvllm_mcp.memory.sets import distinct, located
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 
 HALF_LIFE_SECONDS = 90 * 86_400
@@ -85,7 +85,7 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
     best = np.argsort(-_total(parts), kind="stable")[: graph.REACH]
     connected = [graph.linked_to(candidates.ids[best], evidence), *([around.beside(best)] if talk else [])]
     added = distinct(np.concatenate(connected))
-    added = added[~among(added, np.sort(candidates.ids))]
+    added = added[~located(added, np.sort(candidates.ids))[1]]
     if len(added):
         extra = evidence.measure(added)
         matched, tokens = late_scores.of(extra.ids)

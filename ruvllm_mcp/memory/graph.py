@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.candidates import Evidence, IntArray
-from ruvllm_mcp.memory.sets import distinct
+from ruvllm_mcp.memory.sets import distinct, located
 from ruvllm_mcp.memory.weights import FusionWeights
 from ruvllm_mcp.simd import cross_dot
 
@@ -105,8 +105,8 @@ def _layer_normed(scores: FloatArray) -> FloatArray:
 def _slots(wanted: IntArray, ids: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Where each wanted id stands among `ids`, and whether it does."""
     order = np.argsort(ids)
-    slot = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
-    return slot, ids[slot] == wanted
+    places, are_there = located(wanted, ids[order])
+    return order[places], are_there
 
 
 def _step(ids: IntArray, evidence: Evidence, side: int) -> IntArray:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.analysis import TermArray
-from ruvllm_mcp.memory.sets import distinct
+from ruvllm_mcp.memory.sets import distinct, is_first, located
 from ruvllm_mcp.native.lib import gil, gil_ffi, nogil, nogil_ffi
 
 RowArray = npt.NDArray[np.int32]
@@ -33,14 +33,14 @@ def pack(terms: TermArray) -> bytes:
     """The distinct terms of one memory as stored: their ids (uint32), then how often each occurs (uint16)."""
     ids, often = terms.copy(), np.empty(len(terms), np.uint16)
     slots = np.empty(2 << len(terms).bit_length(), np.uint32)
-    distinct = gil.rv_count_terms(
+    size = gil.rv_count_terms(
         gil_ffi.from_buffer("uint32_t[]", ids),
         len(ids),
         gil_ffi.from_buffer("uint16_t[]", often),
         gil_ffi.from_buffer("uint32_t[]", slots),
         len(slots),
     )
-    return ids[:distinct].tobytes() + often[:distinct].tobytes()
+    return ids[:size].tobytes() + often[:size].tobytes()
 
 
 def unpack(packed: bytes) -> tuple[TermArray, CountArray]:
@@ -68,9 +68,9 @@ class Segment:
         found = np.zeros(len(terms), _PART)
         if not len(self.terms):
             return found
-        slot = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1)
-        start = np.where(self.terms[slot] == terms, self.starts[slot], 0).astype(np.uint64)
-        end = np.where(self.terms[slot] == terms, self.starts[slot + 1], 0).astype(np.uint64)
+        slot, occurs = located(terms, self.terms)
+        start = np.where(occurs, self.starts[slot], 0).astype(np.uint64)
+        end = np.where(occurs, self.starts[slot + 1], 0).astype(np.uint64)
         found["rows"] = np.uint64(self.rows.ctypes.data) + 4 * start
         found["counts"] = np.uint64(self.counts.ctypes.data) + 2 * start
         found["size"] = end - start
@@ -90,7 +90,7 @@ def make_segment(rows: Sequence[int], terms: Sequence[TermArray], counts: Sequen
     order = np.argsort(all_terms, kind="stable")
     all_rows = np.repeat(np.asarray(rows, np.int32), [len(item) for item in terms])[order]
     ordered = all_terms[order]
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    first = np.flatnonzero(is_first(ordered))
     return Segment(
         ordered[first],
         np.append(first, len(order)).astype(np.int64),

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.memory.analysis import TermArray
 from ruvllm_mcp.memory.postgres_values import read_counts, read_terms
+from ruvllm_mcp.memory.sets import located
 
 if TYPE_CHECKING:
     from ruvllm_mcp.memory.postgres_connection import Session
@@ -42,8 +43,8 @@ class Statistics:
         """How many of the sample hold each term."""
         if not len(self.terms):
             return np.zeros(len(terms), np.int64)
-        slot = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1)
-        return np.where(self.terms[slot] == terms, self.term_counts[slot], 0)
+        places, are_known = located(terms, self.terms)
+        return np.where(are_known, self.term_counts[places], 0)
 
     def token_frequency(self, token_ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """In about how many memories each token occurs."""

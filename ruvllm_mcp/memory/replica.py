@@ -22,7 +22,7 @@ from ruvllm_mcp.memory.codes import Query, quantised
 from ruvllm_mcp.memory.columns import Column, Scope, Scopes
 from ruvllm_mcp.memory.filters import Filter
 from ruvllm_mcp.memory.index import Index, VectorIndex
-from ruvllm_mcp.memory.sets import distinct
+from ruvllm_mcp.memory.sets import distinct, located
 from ruvllm_mcp.memory.store import Change, Changes, Store
 from ruvllm_mcp.memory.tokens import TokenBits
 
@@ -285,9 +285,8 @@ class Replica:
         """Rows of those ids that are there, in the order given."""
         wanted = np.fromiter(ids, np.int64)
         rows = np.full(len(wanted), -1, np.int64)
-        if len(self._sorted_ids):
-            slot = np.minimum(np.searchsorted(self._sorted_ids, wanted), len(self._sorted_ids) - 1)
-            rows = np.where(self._sorted_ids[slot] == wanted, self._sorted_rows[slot], -1)
+        places, are_known = located(wanted, self._sorted_ids)
+        rows[are_known] = self._sorted_rows[places[are_known]]
         if self._row_of:  # a memory that has a later row is dead at its earlier one
             places = np.flatnonzero((rows < 0) | ~self.rows("alive")[rows])
             rows[places] = [self._row_of.get(item, -1) for item in wanted[places].tolist()]

@@ -20,7 +20,7 @@ from ruvllm_mcp.memory.fusion import fuse
 from ruvllm_mcp.memory.late import TokenSigns
 from ruvllm_mcp.memory.pushdown import Collected, Sight
 from ruvllm_mcp.memory.replica import Replica
-from ruvllm_mcp.memory.sets import among, distinct
+from ruvllm_mcp.memory.sets import distinct, located
 from ruvllm_mcp.memory.store import Store
 from ruvllm_mcp.memory.weights import DEFAULT, FusionWeights
 from ruvllm_mcp.types import Link, MemoryResult, SearchMode
@@ -101,9 +101,8 @@ class Collection:
         if ids is self._measured[0]:
             return self._measured[1]
         known, rows = self._by_id
-        if among(ids, known).all():
-            return rows[np.searchsorted(known, ids)]
-        return self._replica.find(ids.tolist())
+        places, are_known = located(ids, known)
+        return rows[places] if are_known.all() else self._replica.find(ids.tolist())
 
     def _inside(self, rows: IntArray) -> IntArray:
         kept: IntArray = rows[self._keep[rows] > 0]
@@ -129,7 +128,7 @@ class Collection:
             return table
         far = table[:, 1].astype(np.int64)
         inside = self._inside(self._replica.find(distinct(far).tolist()))
-        return table[among(far, self._replica.rows("ids")[inside])]
+        return table[located(far, self._replica.rows("ids")[inside])[1]]
 
     def _ids_inside(self, rows: npt.NDArray[np.int32]) -> IntArray:
         if not (rows >= 0).any():

@@ -20,6 +20,7 @@ from ruvllm_mcp import simd
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.codes import KeepArray, Query, RowArray
 from ruvllm_mcp.memory.columns import Column
+from ruvllm_mcp.memory.sets import located
 
 IntArray = npt.NDArray[np.int64]
 Fetch = Callable[[IntArray], FloatArray]
@@ -49,10 +50,8 @@ def levels(
 def tiers_of(wanted: IntArray, ids: IntArray, tiers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The tiers of the memories `wanted`, where `tiers` are those of `ids`, ascending; of all others: cold."""
     found = np.full(len(wanted), COLD, np.uint8)
-    if len(ids):
-        slots = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-        is_known = ids[slots] == wanted
-        found[is_known] = tiers[slots[is_known]]
+    places, are_known = located(wanted, ids)
+    found[are_known] = tiers[places[are_known]]
     return found
 
 
