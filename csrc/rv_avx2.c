@@ -51,19 +51,22 @@ static inline I i_add_sqdist(I sum, B a, B b) {
                   h = _mm256_sub_epi16(upper_half(a), upper_half(b));
     return i_add(sum, i_add(_mm256_madd_epi16(l, l), _mm256_madd_epi16(h, h)));
 }
+
+static inline B b_look_up(B table, B indices) { return _mm256_shuffle_epi8(table, indices); }
+static inline B b_low_half(B v) { return b_and(v, _mm256_set1_epi8(15)); }
+static inline B b_high_half(B v) { return b_and(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
+static inline B b_add8(B a, B b) { return _mm256_add_epi8(a, b); }
+
 /* Bits are counted in bytes, 31 times at most 8. */
 typedef B C;
 enum { COUNTS = 31 };
 static inline C c_zero(void) { return i_zero(); }
+static inline C c_add(C a, C b) { return b_add8(a, b); }
 static inline C c_add_count(C sum, B v) {
     const B counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2,
                                       3, 2, 3, 3, 4);
-    const B nibble = _mm256_set1_epi8(15);
-    const B lower = _mm256_shuffle_epi8(counts, b_and(v, nibble));
-    const B upper = _mm256_shuffle_epi8(counts, b_and(_mm256_srli_epi16(v, 4), nibble));
-    return _mm256_add_epi8(sum, _mm256_add_epi8(lower, upper));
+    return c_add(sum, b_add8(b_look_up(counts, b_low_half(v)), b_look_up(counts, b_high_half(v))));
 }
-static inline C c_add(C a, C b) { return _mm256_add_epi8(a, b); }
 static inline I c_widen(C v) { return _mm256_sad_epu8(v, i_zero()); }
 
 static inline B b_spread(const uint8_t *p) {
@@ -83,10 +86,6 @@ static inline B b_rows(const void *p, const void *q) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p)), _mm_loadu_si128(q), 1);
 }
 static inline B b_table(const void *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(p)); }
-static inline B b_look_up(B table, B indices) { return _mm256_shuffle_epi8(table, indices); }
-static inline B b_low_half(B v) { return b_and(v, _mm256_set1_epi8(15)); }
-static inline B b_high_half(B v) { return b_and(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)); }
-static inline B b_add8(B a, B b) { return _mm256_add_epi8(a, b); }
 static inline B b_add16(B a, B b) { return _mm256_add_epi16(a, b); }
 static inline B b_sub16(B a, B b) { return _mm256_sub_epi16(a, b); }
 static inline B b_upper16(B v) { return _mm256_srli_epi16(v, 8); }

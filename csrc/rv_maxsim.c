@@ -21,6 +21,8 @@ static size_t padded(size_t dims) { return (dims + 63) / 64 * 64; }
 /* Numbers that a thread's best matches take, so that no two threads write to one cache line. */
 static size_t room(size_t count) { return (count + 15) / 16 * 16 + 16; }
 
+/* What the scratch space holds: for each query token second_most, unit, the sum and the size; the threads' best matches; then
+ * for each token its two rows and its rough tables. */
 size_t rv_maxsim_scratch(size_t count, size_t dims) {
     return count * (4 + padded(dims) / 2 + padded(dims)) + MOST_THREADS * room(count);
 }

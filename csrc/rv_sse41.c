@@ -48,17 +48,21 @@ static inline I i_add_sqdist(I sum, B a, B b) {
                   upper = _mm_sub_epi16(upper_half(a), upper_half(b));
     return i_add(sum, i_add(_mm_madd_epi16(lower, lower), _mm_madd_epi16(upper, upper)));
 }
+
+static inline B b_look_up(B table, B indices) { return _mm_shuffle_epi8(table, indices); }
+static inline B b_low_half(B v) { return b_and(v, _mm_set1_epi8(15)); }
+static inline B b_high_half(B v) { return b_and(_mm_srli_epi16(v, 4), _mm_set1_epi8(15)); }
+static inline B b_add8(B a, B b) { return _mm_add_epi8(a, b); }
+
 /* Bits are counted in bytes, 31 times at most 8. */
 typedef B C;
 enum { COUNTS = 31 };
 static inline C c_zero(void) { return i_zero(); }
+static inline C c_add(C a, C b) { return b_add8(a, b); }
 static inline C c_add_count(C sum, B v) {
-    const B counts = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4), nibble = _mm_set1_epi8(15);
-    const B lower = _mm_shuffle_epi8(counts, b_and(v, nibble));
-    const B upper = _mm_shuffle_epi8(counts, b_and(_mm_srli_epi16(v, 4), nibble));
-    return _mm_add_epi8(sum, _mm_add_epi8(lower, upper));
+    const B counts = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    return c_add(sum, b_add8(b_look_up(counts, b_low_half(v)), b_look_up(counts, b_high_half(v))));
 }
-static inline C c_add(C a, C b) { return _mm_add_epi8(a, b); }
 static inline I c_widen(C v) { return _mm_sad_epu8(v, i_zero()); }
 
 static inline B b_spread(const uint8_t *p) {
@@ -74,10 +78,6 @@ static inline B b_zip_low(B a, B b) { return _mm_unpacklo_epi8(a, b); }
 static inline B b_zip_high(B a, B b) { return _mm_unpackhi_epi8(a, b); }
 static inline B b_rows(const void *p, const void *q) { return (void)q, _mm_loadu_si128(p); }
 static inline B b_table(const void *p) { return _mm_loadu_si128(p); }
-static inline B b_look_up(B table, B indices) { return _mm_shuffle_epi8(table, indices); }
-static inline B b_low_half(B v) { return b_and(v, _mm_set1_epi8(15)); }
-static inline B b_high_half(B v) { return b_and(_mm_srli_epi16(v, 4), _mm_set1_epi8(15)); }
-static inline B b_add8(B a, B b) { return _mm_add_epi8(a, b); }
 static inline B b_add16(B a, B b) { return _mm_add_epi16(a, b); }
 static inline B b_sub16(B a, B b) { return _mm_sub_epi16(a, b); }
 static inline B b_upper16(B v) { return _mm_srli_epi16(v, 8); }
