@@ -1,10 +1,10 @@
 """The background loop: from rated searches to a candidate version.
 
 Fusion weights are fitted first; a BaseLoRA of the question vectors then learns what they leave open (InfoNCE with the
-search's own candidates as mined negatives). A fifth of the questions, fixed by a checksum of their vectors so that one
-asked again stays on its side, is never trained on by any version: on these, and only these, versions are judged, and a
-part that loses there is left out of the candidate. Few steps at a low rate are the regulariser: they need no further
-held-back part.
+search's own candidates as mined negatives). Questions are parted into five folds by a checksum of their vectors, so
+that one asked again stays on its side. A fifth of them is never trained on by any version, so that all can be judged
+by it; the other folds judge candidates made without them. Few steps at a low rate are the regulariser: they need no
+further held-back part, and training takes no longer the more there is.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from ruvllm_mcp.learning.contrastive import Example, info_nce
 from ruvllm_mcp.learning.instant import InstantLoop
@@ -25,22 +23,29 @@ from ruvllm_mcp.learning.training import TrainingConfig, TrainingPipeline
 BASE_RANK = 16
 BASE_STEPS = 30
 BASE_RATE = 1e-3
+BATCH = 256  # questions a step looks at
+WEIGHED = 500  # questions that weights are fitted to, the newest: there are ten weights or so
 FEWEST_ROWS = 8
-_HELD_BACK = 5  # one request in so many
+FOLDS = 5
+HELD_BACK = 0  # the fold that no version is trained on
 _SEED = 7
 
 Moved = Callable[[FloatArray], FloatArray]
 Measure = Callable[[Row, FloatArray], float]
 
 
-def is_held_back(question: FloatArray) -> bool:
-    """Whether requests with this question vector are for judging alone."""
-    return zlib.crc32(question.astype("<f4").tobytes()) % _HELD_BACK == 0
+def fold_of(question: FloatArray) -> int:
+    """Which of the `FOLDS` requests with this question vector belong to."""
+    return zlib.crc32(question.astype("<f4").tobytes()) % FOLDS
 
 
 def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """(to train on, held back)."""
-    return [row for row in rows if not is_held_back(row.query)], [row for row in rows if is_held_back(row.query)]
+    by_fold = [(fold_of(row.query), row) for row in rows]
+    return (
+        [row for fold, row in by_fold if fold != HELD_BACK],
+        [row for fold, row in by_fold if fold == HELD_BACK],
+    )
 
 
 def quality(rows: Sequence[Row], weights: Weights, moved: Moved, measure: Measure = ndcg) -> list[float]:
@@ -58,20 +63,15 @@ def quality_of(
     return quality(rows, weights, lambda query: learned.moved(query) + instant.move(query), measure)
 
 
-def train(rows: Sequence[Row], active: Learned, trained_to: int) -> Learned:
-    """A candidate version from all of `rows`: `active`'s patterns and consolidation, new weights, a new base."""
-    training, held = parted(rows)
-    if len(training) < FEWEST_ROWS:
-        return replace(active, trained_to=trained_to)
-    best = replace(active, base=None, weights={}, trained_to=trained_to)
-    weights = fit_weights(training)
-    for weighted in (
-        replace(best, weights=weights),
-        replace(best, weights=weights, base=_trained_base(training, weights)),
-    ):
-        if np.mean(quality_of(held, weighted) or [0.0]) >= np.mean(quality_of(held, best) or [0.0]):
-            best = weighted
-    return best
+def candidates(rows: Sequence[Row], active: Learned, trained_to: int) -> tuple[Learned, Learned, Learned]:
+    """Candidate versions from `rows`, oldest first: `active`'s patterns and consolidation with nothing trained, with
+    new weights, and with these and a new base. The same thrice where there is too little to train on."""
+    plain = replace(active, base=None, weights={}, trained_to=trained_to)
+    if len(rows) < FEWEST_ROWS:
+        same = replace(active, trained_to=trained_to)
+        return same, same, same
+    weighted = replace(plain, weights=fit_weights(rows[-WEIGHED:]))
+    return plain, weighted, replace(weighted, base=_trained_base(rows, weighted.weights))
 
 
 def _trained_base(rows: Sequence[Row], weights: Weights) -> LoraAdapter | None:
@@ -89,7 +89,7 @@ def fit_adapter(
     penalty: Callable[[Mapping[str, FloatArray]], Mapping[str, FloatArray]] | None = None,
     steps: int = BASE_STEPS,
 ) -> Mapping[str, FloatArray]:
-    """Factors trained on all examples at every step; `penalty` gives gradients to add to the loss's."""
+    """Factors trained on `BATCH` examples at every step; `penalty` gives gradients to add to the loss's."""
 
     def loss(parameters: Mapping[str, FloatArray], batch: Sequence[Example]) -> tuple[float, Mapping[str, FloatArray]]:
         value, gradients = info_nce(parameters, batch)
@@ -100,7 +100,7 @@ def fit_adapter(
 
     config = TrainingConfig(
         steps=steps,
-        batch_size=len(examples),
+        batch_size=BATCH,
         learning_rate=BASE_RATE,
         weight_decay=0.0,
         clip_norm=0.0,

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ruvllm_mcp.errors import DimensionError, InvalidInputError
 
 FloatArray = npt.NDArray[np.float32]
 Parameters = Mapping[str, FloatArray]
+Places = EllipsisType | npt.NDArray[np.int64]
 Encode = Callable[[Sequence[str]], FloatArray]
 
 MAX_LINE_BYTES = 10_000_000
@@ -31,27 +33,34 @@ MAX_LINE_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Example:
-    """One question: `query` float32 (d,), `candidates` (n, d), `targets` (n,) >= 0 summing to 1, `offsets` (n,) and
-    `gain` in score units. Raises DimensionError or InvalidInputError."""
+    """One question: `query` float32 (d,), candidates (n, d), `targets` (n,) >= 0 summing to 1, `offsets` (n,) and
+    `gain` in score units. Candidates are all of `table`, or the rows of it that `places` names: examples that share
+    candidates share a table. Raises DimensionError or InvalidInputError."""
 
     query: FloatArray
-    candidates: FloatArray
+    table: FloatArray
     targets: FloatArray
     offsets: FloatArray
     gain: float = 1.0
+    places: Places = ...
 
     def __post_init__(self) -> None:
-        count = len(self.targets)
-        if self.candidates.shape != (count, len(self.query)) or self.offsets.shape != (count,) or not count:
+        count, candidates = len(self.targets), self.candidates
+        if candidates.shape != (count, len(self.query)) or self.offsets.shape != (count,) or not count:
             raise DimensionError(
-                f"An example has candidates {self.candidates.shape}, targets {self.targets.shape}, "
+                f"An example has candidates {candidates.shape}, targets {self.targets.shape}, "
                 f"offsets {self.offsets.shape} and a query of {len(self.query)}.",
                 "They take (n, d), (n,), (n,) and (d,).",
             )
         total = float(self.targets.sum())
-        arrays = (self.query, self.candidates, self.targets, self.offsets)
+        arrays = (self.query, candidates, self.targets, self.offsets)
         if not all(np.isfinite(array).all() for array in arrays) or abs(total - 1) > 1e-4 or self.targets.min() < 0:
             raise InvalidInputError("An example holds numbers that are not finite, or targets that are no shares.")
+
+    @property
+    def candidates(self) -> FloatArray:
+        """The candidates' vectors, float32 (n, d)."""
+        return self.table[self.places]
 
 
 def info_nce(
@@ -65,12 +74,13 @@ def info_nce(
     upstream = np.empty(queries.shape, np.float64)
     loss = 0.0
     for row, example in enumerate(examples):
-        scores = (example.offsets + example.gain * (example.candidates @ moved[row]).astype(np.float64)) / temperature
+        candidates = example.candidates
+        scores = (example.offsets + example.gain * (candidates @ moved[row]).astype(np.float64)) / temperature
         scores -= scores.max()
         log_total = np.log(np.exp(scores).sum())
         loss -= float(example.targets @ (scores - log_total))
         surplus = (np.exp(scores - log_total) - example.targets) * (example.gain / temperature)
-        upstream[row] = surplus @ example.candidates
+        upstream[row] = surplus @ candidates
     outer = (upstream * (scale / len(examples))).astype(np.float32)
     return loss / len(examples), {"a": (outer @ b).T @ queries, "b": outer.T @ inner}
 

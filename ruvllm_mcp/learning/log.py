@@ -7,10 +7,11 @@ every process catches up. Trajectories nobody spoke of make room first.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +27,7 @@ KEPT_UNRATED = 10_000
 KEPT_RATED = 20_000
 _PRUNE_EVERY = 256
 _PENDING_LIMIT = 1_000
+_READ_AT_ONCE = 64
 _RECENT_LIMIT = 64  # feedback mostly speaks of the last searches of the same process
 _MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO trajectories ({COLUMNS}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
@@ -77,11 +79,15 @@ class TrajectoryLog:
         looked at)."""
         return int(rows.execute(INSERT, to_columns(said, feedback, at)).fetchall()[0][0])
 
-    def since(self, seq: int) -> list[Said]:
-        """Feedback numbered above `seq`, in order. A damaged row is passed over, and the log says so: what one feedback
-        taught is not worth a search that fails."""
-        with self._journal.use() as rows:
-            return [said for row in rows.execute(SINCE, (seq,)) if (said := _readable(row)) is not None]
+    def since(self, seq: int) -> Iterator[Said]:
+        """Feedback numbered above `seq`, in order, a few in memory at a time. A damaged row is passed over, and the log
+        says so: what one feedback taught is not worth a search that fails."""
+        last: int | None = seq
+        while last is not None:
+            with self._journal.use() as rows:
+                read = rows.execute(SINCE, (last, _READ_AT_ONCE)).fetchall()
+            yield from (said for row in read if (said := _readable(row)) is not None)
+            last = read[-1][0] if len(read) == _READ_AT_ONCE else None
 
     def feedbacks(self) -> list[tuple[str, Feedback]]:
         """Every feedback as it was given, with its request id, in order."""
@@ -92,11 +98,20 @@ class TrajectoryLog:
 
     def recent(self, limit: int, *, only_rated: bool = False) -> list[Trajectory]:
         """The newest trajectories, newest first."""
-        rated = "WHERE EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)" if only_rated else ""
-        query = f"SELECT {COLUMNS} FROM trajectories t {rated} ORDER BY request_id DESC LIMIT ?"
+        return list(itertools.islice(self.newest(only_rated=only_rated), limit))
+
+    def newest(self, *, only_rated: bool = False) -> Iterator[Trajectory]:
+        """All trajectories, newest first, a few in memory at a time."""
+        rated = "AND EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = t.request_id)" if only_rated else ""
+        query = f"""SELECT {COLUMNS} FROM trajectories t WHERE request_id < ? {rated}
+            ORDER BY request_id DESC LIMIT {_READ_AT_ONCE}"""
         self.flush()
-        with self._journal.use() as rows:
-            return [from_row(row) for row in rows.execute(query, (limit,))]
+        last: str | None = "s"  # after every request id
+        while last is not None:
+            with self._journal.use() as rows:
+                read = rows.execute(query, (last,)).fetchall()
+            yield from map(from_row, read)
+            last = read[-1][0] if len(read) == _READ_AT_ONCE else None
 
     def counts(self) -> dict[str, int]:
         """How many trajectories and feedbacks are kept."""

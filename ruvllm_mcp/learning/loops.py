@@ -1,17 +1,21 @@
 """The slower loops as steps: gather what was rated, make a candidate, judge it, put it in force or drop it.
 
-Judging is by held-back requests alone (see `background`). The ranks of a few dozen right answers jump about, so that
-what is better shows it surely only in time. It may show it by how likely it makes those answers instead, which moves
-with every score. The version in force is judged with its instant steps, less those that held-back requests asked for,
-so that neither side has seen the answers.
+Judging is by requests that neither side has seen (see `background`): each fifth of them by candidates trained without
+it, and the version in force, with its instant steps less those that this fifth asked for, by what it was not trained
+on. What decides is ranks; but where a few changed for the better by chance, what is right may have become less likely
+by the scores behind them, and then nothing is promoted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from ruvllm_mcp.errors import NotFoundError
 from ruvllm_mcp.learning import background, deep
 from ruvllm_mcp.learning.credit import Credits
 from ruvllm_mcp.learning.deep import Against
@@ -22,12 +26,15 @@ from ruvllm_mcp.learning.log import TrajectoryLog
 from ruvllm_mcp.learning.objective import Row, Vectors, likelihood, ndcg, row_of
 from ruvllm_mcp.learning.patterns import RatedQuestion
 from ruvllm_mcp.learning.said import Said
+from ruvllm_mcp.learning.trajectory import Trajectory
 from ruvllm_mcp.learning.versions import VersionStore
+from ruvllm_mcp.memory.sets import distinct
 from ruvllm_mcp.reports import LearnReport
 
-MOST_REQUESTS = 5_000
+MOST_REQUESTS = 1_000
+MOST_MEMORIES = 20_000  # different ones among these requests' candidates, at 384 dimensions 31 MB
 FEWEST_JUDGED = 15
-MOST_DOUBT = 0.2  # the bootstrap's share of resamples in which a version may be worse and still be promoted
+MOST_DOUBT = 0.1  # the bootstrap's share of resamples in which a version may be worse and still be promoted
 MOST_DOUBT_BY_LIKELIHOOD = 0.05
 FEWEST_MOVED = 3  # questions whose ranks changed: by chance fewer would all get better more often than MOST_DOUBT
 CLUSTERS = 100
@@ -36,98 +43,123 @@ _QUESTIONS_PER_PATTERN = 6
 
 @dataclass(frozen=True)
 class Material:
-    """What the slower loops learn from: rated searches as rows with the number of their last feedback, the feedback
-    itself in order, and each request's settled votes and quality."""
+    """What the slower loops learn from: rated searches as rows with the number of their last feedback; each request's
+    settled votes and quality; how many feedbacks it rests on and the number of the newest; by fold, the instant loop
+    as it would be without that fold's feedback."""
 
     rows: tuple[tuple[int, Row], ...]
-    said: tuple[Said, ...]
     questions: tuple[tuple[int, RatedQuestion], ...]
-
-    @property
-    def last(self) -> int:
-        """The number of the newest feedback."""
-        return self.said[-1].seq if self.said else 0
+    signals: int
+    last: int
+    instants: tuple[InstantLoop, ...]
 
 
-def gathered(log: TrajectoryLog, fingerprint: str, vectors: Vectors, believed: Callable[[str], bool]) -> Material:
-    """What believed clients rated of this embedder, the newest `MOST_REQUESTS` requests of it."""
-    heard = _as_believed([one for one in log.since(0) if one.fingerprint == fingerprint])
-    said = [one for one in heard if believed(one.client)]
-    settled = _settled(said)
-    last = {one.request_id: one.seq for one in said}
-    rows, questions = [], []
-    for trajectory in reversed(log.recent(MOST_REQUESTS, only_rated=True)):
-        if trajectory.request_id not in settled:
+@dataclass
+class _Heard:
+    """What was said of one request: the number of its last feedback, and memory id → client → latest vote."""
+
+    last: int = 0
+    votes: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def settled(self) -> dict[int, float]:
+        """Memory id → mean of the clients' latest votes."""
+        return {memory: sum(cast.values()) / len(cast) for memory, cast in self.votes.items()}
+
+
+def gathered(
+    log: TrajectoryLog, fingerprint: str, vectors: Vectors, believed: Callable[[str], bool], trained_to: int, dim: int
+) -> Material:
+    """What believed clients rated of this embedder: the requests spoken of last, at most `MOST_REQUESTS`, and of no
+    more than `MOST_MEMORIES`. The instant loops begin after feedback number `trained_to`."""
+    heard: dict[str, _Heard] = {}
+    instants = tuple(InstantLoop(dim) for _ in range(background.FOLDS))
+    signals = last = 0
+    for one in _as_believed(said for said in log.since(0) if said.fingerprint == fingerprint):
+        if not believed(one.client):
             continue
-        votes = settled[trajectory.request_id]
-        row = row_of(trajectory, votes, vectors)
-        number = last[trajectory.request_id]
-        if row is not None:
-            rows.append((number, row))
-        right = sum(vote > 0 for vote in votes.values())
-        quality = right / len(votes) if votes else 0.5
-        questions.append((number, RatedQuestion(trajectory.vector, quality, votes)))
-    return Material(tuple(rows), tuple(said), tuple(questions))
+        signals, last = signals + 1, one.seq
+        request = heard[one.request_id] = heard.pop(one.request_id, _Heard())
+        request.last = one.seq
+        for memory, vote in one.votes.items():
+            request.votes.setdefault(memory, {})[one.client] = vote
+        if len(heard) > MOST_REQUESTS:
+            del heard[next(iter(heard))]
+        if one.seq > trained_to and one.step is not None:
+            for fold, instant in enumerate(instants):
+                if background.fold_of(one.vector) != fold:
+                    instant.apply(one.vector, one.step, one.client)
+    asked = _asked(log, heard)
+    questions = [(heard[one.request_id].last, _question(one, heard[one.request_id].settled())) for one in asked]
+    return Material(_rows(asked, heard, vectors), tuple(questions), signals, last, instants)
 
 
-def _as_believed(said: Sequence[Said]) -> list[Said]:
+def _as_believed(said: Iterable[Said]) -> Iterator[Said]:
     """The same with each vote as much as its feedback was believed when it came."""
-    credits, scaled = Credits(), []
+    credits = Credits()
     for one in said:
         belief = credits.belief(one.client, one.lesson.witness.agreement)
-        scaled.append(replace(one, votes={memory: belief * vote for memory, vote in one.votes.items()}))
+        yield replace(one, votes={memory: belief * vote for memory, vote in one.votes.items()})
         if one.votes and one.lesson.shown:
             credits.hear(one.client, one.lesson.witness)
-    return scaled
 
 
-def _settled(said: Sequence[Said]) -> dict[str, dict[int, float]]:
-    """Request id → memory id → mean of the clients' latest votes."""
-    by_client: dict[str, dict[int, dict[str, float]]] = {}
-    for one in said:
-        memories = by_client.setdefault(one.request_id, {})
-        for memory, vote in one.votes.items():
-            memories.setdefault(memory, {})[one.client] = vote
-    return {
-        request: {memory: sum(cast.values()) / len(cast) for memory, cast in memories.items()}
-        for request, memories in by_client.items()
-    }
+def _asked(log: TrajectoryLog, requests: Iterable[str]) -> list[Trajectory]:
+    """What these requests left behind, oldest first: the newest of them that are of no more than `MOST_MEMORIES`."""
+    asked: list[Trajectory] = []
+    memories: set[int] = set()
+    for request in sorted(requests, reverse=True):
+        with suppress(NotFoundError):  # where it has just made room
+            trajectory = log.get(request)
+            memories.update(trajectory.candidates.ids.tolist())
+            if len(memories) > MOST_MEMORIES:
+                break
+            asked.append(trajectory)
+    return asked[::-1]
 
 
-def learn(versions: VersionStore, material: Material, active: int, learned: Learned, dim: int) -> LearnReport:
+def _rows(asked: Sequence[Trajectory], heard: Mapping[str, _Heard], vectors: Vectors) -> tuple[tuple[int, Row], ...]:
+    """The rows of what was asked. They share one table of vectors: searches mostly consider the same memories."""
+    ids = distinct(np.concatenate([one.candidates.ids for one in asked])) if asked else np.empty(0, np.int64)
+    table, rows = vectors(ids), []
+    for one in asked:
+        known = heard[one.request_id]
+        row = row_of(one, known.settled(), lambda wanted: table[np.searchsorted(ids, wanted)])
+        if row is not None:
+            rows.append((known.last, replace(row, table=table, places=np.searchsorted(ids, one.candidates.ids))))
+    return tuple(rows)
+
+
+def _question(asked: Trajectory, votes: Mapping[int, float]) -> RatedQuestion:
+    right = sum(vote > 0 for vote in votes.values())
+    return RatedQuestion(asked.vector, right / len(votes) if votes else 0.5, votes)
+
+
+def learn(versions: VersionStore, material: Material, active: int, learned: Learned) -> LearnReport:
     """Train, judge, and promote or drop a version of weights, base and patterns."""
     started = time.perf_counter()
-    rows = [row for _, row in material.rows]
-    candidate = background.train(rows, learned, material.last)
+    candidate, ranks, likelihoods = _cross_fitted(material, learned)
     now = time.time()
     fresh = [question for number, question in material.questions if number > learned.trained_to]
     clusters = min(CLUSTERS, max(1, len(fresh) // _QUESTIONS_PER_PATTERN))
     candidate = replace(candidate, bank=learned.bank.learn(fresh, clusters, now).pruned(limit=CLUSTERS))
-    unbiased = _unbiased(material, learned, dim)
-    verdict = _judged(rows, learned, unbiased, candidate)
-    promote = _is_better(rows, learned, unbiased, candidate, verdict)
-    return _settle(versions, "learn", active, candidate, verdict, 1.0, promote, material, started)
+    promote = _is_better(ranks, likelihoods)
+    return _settle(versions, "learn", active, candidate, ranks, 1.0, promote, material, started)
 
 
 def consolidate(
-    versions: VersionStore,
-    material: Material,
-    active: int,
-    learned: Learned,
-    dim: int,
-    against: Against,
+    versions: VersionStore, material: Material, active: int, learned: Learned, against: Against
 ) -> LearnReport:
     """Fold, train, measure what was retained, and promote or drop."""
     started = time.perf_counter()
     older = [row for number, row in material.rows if number <= learned.trained_to]
     newer = [row for number, row in material.rows if number > learned.trained_to]
-    unbiased = _unbiased(material, learned, dim)
+    unbiased = material.instants[background.HELD_BACK]
     candidate = deep.consolidated(older, newer, learned, unbiased, material.last, against)
     kept = deep.retention(older, learned, candidate)
-    rows = [*older, *newer]
-    verdict = _judged(rows, learned, unbiased, candidate)
-    promote = kept >= deep.RETENTION and _is_better(rows, learned, unbiased, candidate, verdict)
-    return _settle(versions, "consolidate", active, candidate, verdict, kept, promote, material, started)
+    held = background.parted([*older, *newer])[1]
+    ranks, likelihoods = _verdicts([(held, learned, unbiased)], [(held, candidate, None)])
+    promote = kept >= deep.RETENTION and _is_better(ranks, likelihoods)
+    return _settle(versions, "consolidate", active, candidate, ranks, kept, promote, material, started)
 
 
 def compare(material: Material, a: Learned, b: Learned) -> Verdict:
@@ -136,34 +168,56 @@ def compare(material: Material, a: Learned, b: Learned) -> Verdict:
     return paired_bootstrap(background.quality_of(held, a), background.quality_of(held, b))
 
 
-def _judged(
-    rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, measure: background.Measure = ndcg
-) -> Verdict:
-    held = background.parted(rows)[1]
-    return paired_bootstrap(
-        background.quality_of(held, before, instant, measure), background.quality_of(held, after, None, measure)
+def _cross_fitted(material: Material, learned: Learned) -> tuple[Learned, Verdict, Verdict]:
+    """The best kind of the background loop's candidates, and what its ranks and likelihoods say of it.
+
+    Each fold judges candidates trained without it, so that as many requests judge as there are. The one that may come
+    into force is that without the held-back fold. What the version in force was trained on cannot judge it.
+    """
+    rows = [row for _, row in material.rows]
+    judges, kinds = [], []
+    for fold in range(background.FOLDS):
+        trained_on = [row for row in rows if background.fold_of(row.query) != fold]
+        kinds.append(background.candidates(trained_on, learned, material.last))
+        judges.append(
+            [
+                row
+                for number, row in material.rows
+                if background.fold_of(row.query) == fold
+                and (fold == background.HELD_BACK or number > learned.trained_to)
+            ]
+        )
+    after = [[(asked, one, None) for asked, one in zip(judges, kind, strict=True)] for kind in zip(*kinds, strict=True)]
+    best = max(after, key=lambda kind: float(np.mean(_judged(kind, ndcg) or [0.0])))
+    before = [(asked, learned, instant) for asked, instant in zip(judges, material.instants, strict=True)]
+    return best[background.HELD_BACK][1], *_verdicts(before, best)
+
+
+_Trials = Sequence[tuple[Sequence[Row], Learned, InstantLoop | None]]  # each version on the requests that may judge it
+
+
+def _judged(trials: _Trials, measure: background.Measure) -> list[float]:
+    return [value for trial in trials for value in background.quality_of(*trial, measure)]
+
+
+def _verdicts(before: _Trials, after: _Trials) -> tuple[Verdict, Verdict]:
+    """Of the ranks and of the likelihood of what was right."""
+    ranks, likelihoods = (
+        paired_bootstrap(_judged(before, measure), _judged(after, measure)) for measure in (ndcg, likelihood)
     )
+    return ranks, likelihoods
 
 
-def _is_better(rows: Sequence[Row], before: Learned, instant: InstantLoop, after: Learned, verdict: Verdict) -> bool:
-    """Whether the verdict on ranks speaks for `after` and the one on likelihood is not sure of the opposite, or where
-    ranks leave doubt, likelihood is sure. Where one or two questions moved, a bootstrap knows no doubt, and means
-    nothing."""
-    if verdict.questions < FEWEST_JUDGED or verdict.gain <= 0:
-        return False
-    less_likely = _judged(rows, before, instant, after, likelihood).worse
-    if verdict.worse <= MOST_DOUBT and verdict.moved >= FEWEST_MOVED:
-        return less_likely < 1 - MOST_DOUBT_BY_LIKELIHOOD
-    return less_likely <= MOST_DOUBT_BY_LIKELIHOOD
-
-
-def _unbiased(material: Material, learned: Learned, dim: int) -> InstantLoop:
-    """The instant loop as it would be without the held-back requests' feedback."""
-    instant = InstantLoop(dim)
-    for said in material.said:
-        if said.seq > learned.trained_to and said.step is not None and not background.is_held_back(said.vector):
-            instant.apply(said.vector, said.step, said.client)
-    return instant
+def _is_better(ranks: Verdict, likelihoods: Verdict) -> bool:
+    """Whether ranks speak for the candidate and likelihood is not sure of the opposite. Where one or two questions
+    moved, a bootstrap knows no doubt, and means nothing."""
+    return (
+        ranks.questions >= FEWEST_JUDGED
+        and ranks.moved >= FEWEST_MOVED
+        and ranks.gain > 0
+        and ranks.worse <= MOST_DOUBT
+        and likelihoods.worse < 1 - MOST_DOUBT_BY_LIKELIHOOD
+    )
 
 
 def _settle(
@@ -189,7 +243,7 @@ def _settle(
         low=verdict.low,
         high=verdict.high,
         retention=kept,
-        signals=len(material.said),
+        signals=material.signals,
         patterns=len(candidate.bank.patterns),
         seconds=time.perf_counter() - started,
     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ruvllm_mcp.learning.contrastive import Example
+from ruvllm_mcp.learning.contrastive import Example, Places
 from ruvllm_mcp.learning.trajectory import FloatArray, IdArray, Trajectory
 from ruvllm_mcp.simd import Move, agreement, contrast
 
@@ -27,6 +27,7 @@ DENSE, TAUGHT, CONFIRMED = "dense", "taught", "confirmed"
 LEAST_WEIGHT, GREATEST_WEIGHT = 0.05, 5.0
 RIDGE = 5.0
 TEMPERATURE = 1.7  # at which softmax(score / TEMPERATURE) was about calibrated on the development sets
+TRAINED_ON = 32  # of each search's candidates
 DEPTH = 10  # of the ranking that is judged, as in nDCG@10
 _RIGHT = 0.5  # the settled vote from which a memory counts as right
 
@@ -37,7 +38,8 @@ Vectors = Callable[[IdArray], FloatArray]
 @dataclass(frozen=True)
 class Row:
     """One rated search. `names` and `parts` float32 (n, p): unweighted score parts of the n candidates; `right` bool
-    (n,); `ideal`: how many memories were right, found or not; `vectors` float32 (n, d); `gain` >= 0."""
+    (n,); `ideal`: how many memories were right, found or not; `table` float32 (m, d): vectors of theirs and maybe of
+    other rows' candidates, `places` which of them are whose; `gain` >= 0."""
 
     request_id: str
     query: FloatArray
@@ -45,8 +47,14 @@ class Row:
     parts: FloatArray
     right: npt.NDArray[np.bool_]
     ideal: int
-    vectors: FloatArray
+    table: FloatArray
     gain: float
+    places: Places = ...
+
+    @property
+    def vectors(self) -> FloatArray:
+        """The candidates' vectors, float32 (n, d)."""
+        return self.table[self.places]
 
     def scores(self, weights: Weights, moved: FloatArray | None = None) -> FloatArray:
         """The candidates' scores (n,) under learned weights and an adapted question vector."""
@@ -151,16 +159,14 @@ def fit_weights(rows: Sequence[Row], ridge: float = RIDGE, steps: int = 20) -> d
     """
     names = sorted({name for row in rows for name in row.names})
     place = {name: index for index, name in enumerate(names)}
-    tables = [
-        (row.parts.astype(np.float64), [place[name] for name in row.names], row.right / row.right.sum()) for row in rows
-    ]
-    sums = [(parts.sum(axis=1, keepdims=True), [0], target) for parts, _, target in tables]
+    tables = [(row.parts, [place[name] for name in row.names], row.right / row.right.sum()) for row in rows]
+    sums = [(parts.sum(axis=1, keepdims=True, dtype=np.float64), [0], target) for parts, _, target in tables]
     sharpness = float(_newton(sums, np.ones(1), 0.0, steps)[0])
     weights = _newton(tables, np.full(len(names), sharpness), ridge, steps) / sharpness
     return dict(zip(names, weights.tolist(), strict=True))
 
 
-_Tables = Sequence[tuple[npt.NDArray[np.float64], list[int], npt.NDArray[np.float64]]]
+_Tables = Sequence[tuple[npt.NDArray[np.floating], list[int], npt.NDArray[np.float64]]]
 
 
 def _newton(tables: _Tables, centre: npt.NDArray[np.float64], ridge: float, steps: int) -> npt.NDArray[np.float64]:
@@ -171,7 +177,8 @@ def _newton(tables: _Tables, centre: npt.NDArray[np.float64], ridge: float, step
     for _ in range(steps):
         slope = ridge * (weights - centre)
         curve = (ridge + 1e-6) * np.eye(len(weights))
-        for parts, columns, target in tables:
+        for table, columns, target in tables:
+            parts = table.astype(np.float64)
             chance = _softmax(parts @ weights[columns])
             slope[columns] += parts.T @ (chance - target)
             centred = parts - chance @ parts
@@ -187,11 +194,15 @@ def _newton(tables: _Tables, centre: npt.NDArray[np.float64], ridge: float, step
 
 
 def example_of(row: Row, weights: Weights) -> Example:
-    """What an adapter can learn from the row once `weights` are in force."""
-    targets = (row.right / row.right.sum()).astype(np.float32)
+    """What an adapter can learn from the row's `TRAINED_ON` best candidates and the right ones once `weights` are in
+    force."""
+    kept = np.flatnonzero((np.arange(len(row.right)) < TRAINED_ON) | row.right)
+    places = np.arange(len(row.table))[row.places][kept]
+    targets = (row.right[kept] / row.right.sum()).astype(np.float32)
     dense = weights.get(DENSE, 1.0) * row.gain / TEMPERATURE
-    offsets = row.scores(weights) / np.float32(TEMPERATURE) - np.float32(dense) * (row.vectors @ row.query)
-    return Example(row.query, row.vectors, targets, offsets.astype(np.float32), dense)
+    plain = np.float32(dense) * (row.table[places] @ row.query)
+    offsets = (row.scores(weights)[kept] / np.float32(TEMPERATURE) - plain).astype(np.float32)
+    return Example(row.query, row.table, targets, offsets, dense, places)
 
 
 def ndcg(row: Row, scores: FloatArray, depth: int = DEPTH) -> float:

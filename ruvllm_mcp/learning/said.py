@@ -26,7 +26,8 @@ INSERT = """INSERT INTO feedback (request_id, at, client, rating, relevant, irre
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq"""
 SINCE = """SELECT f.seq, f.request_id, f.client, t.fingerprint, t.vector, t.tokens, f.question, f.voted, f.votes,
     f.counts, f.shown, f."right", f.step_names, f.step
-    FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq"""
+    FROM feedback f JOIN trajectories t USING (request_id) WHERE f.seq > ? ORDER BY f.seq
+    LIMIT ?"""
 
 
 @dataclass(frozen=True)

@@ -149,16 +149,16 @@ class SonaEngine:
         """The background loop, now: train a candidate on everything rated, and put it in force if it does not lose on
         held-back requests. Searches go on meanwhile."""
         active, learned = self._in_force()
-        material = self._gathered()
-        return self._noticed(loops.learn(self._versions, material, active, learned, self._dim))
+        material = self._gathered(learned.trained_to)
+        return self._noticed(loops.learn(self._versions, material, active, learned))
 
     def consolidate(self, against: Against = "ewc") -> LearnReport:
         """The deep loop, now: fold what was learned since the active version into its base, and keep the result if
         older requests fare at least 95 % as well and the held-back ones do not lose. `against` forgetting: ewc, replay
         or nothing. Searches go on meanwhile."""
         active, learned = self._in_force()
-        material = self._gathered()
-        return self._noticed(loops.consolidate(self._versions, material, active, learned, self._dim, against))
+        material = self._gathered(learned.trained_to)
+        return self._noticed(loops.consolidate(self._versions, material, active, learned, against))
 
     def run_if_due(self, after: int) -> LearnReport | None:
         """Run the slower loop that is due (see `due`), the background one every `after` feedbacks; None when none is,
@@ -305,10 +305,10 @@ class SonaEngine:
         self._look_again()
         return report
 
-    def _gathered(self) -> loops.Material:
+    def _gathered(self, trained_to: int = 0) -> loops.Material:
         with self._caught_up():
             pass
-        return loops.gathered(self._log, self._fingerprint, self._vectors, self._believed)
+        return loops.gathered(self._log, self._fingerprint, self._vectors, self._believed, trained_to, self._dim)
 
     def _believed(self, client: str) -> bool:
         with self._lock:

@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ruvllm_mcp.errors import InvalidInputError, ModelError, NotFoundError
-from ruvllm_mcp.learning import loops
-from ruvllm_mcp.learning.background import is_held_back
+from ruvllm_mcp.learning import background, loops
+from ruvllm_mcp.learning.background import HELD_BACK, fold_of
 from ruvllm_mcp.learning.feedback import Feedback
 from ruvllm_mcp.learning.instant import InstantLoop
 from ruvllm_mcp.learning.judging import Verdict
@@ -101,7 +101,7 @@ def test_learning_lifts_held_back_requests_and_takes_effect_at_once_everywhere(
     report = sona.learn()
     assert report.promoted
     assert report.after > report.before
-    assert report.questions == sum(is_held_back(one.vector) for one in sona.trajectories(1000))
+    assert report.questions == len(sona._gathered().rows) > 140
     question = world.asked()[0].vector
     assert not np.allclose(sona.adapt(question), question, atol=1e-3)
     assert np.array_equal(other.adapt(question), sona.adapt(question))
@@ -131,32 +131,25 @@ def test_too_little_to_judge_by_promotes_nothing(sona: SonaEngine, world: World)
     assert sona.stats()["version"] == 0
 
 
+LIKELIER = Verdict(40, -2.0, -1.0, 0.5, 1.5, 0.0, 40)
+LESS_LIKELY = Verdict(40, -1.0, -2.0, -1.5, -0.5, 1.0, 40)
+
+
 @pytest.mark.parametrize(
-    ("lexical", "verdict", "is_better"),
+    ("ranks", "likelihoods", "is_better"),
     [
-        (
-            3.0,
-            Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40),
-            True,
-        ),  # the ranks leave doubt, the right answers are likelier
-        (0.1, Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40), False),  # they are not
-        (3.0, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), True),  # the ranks leave no doubt
-        (0.1, Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.1, 40), False),  # nor does likelihood, of the opposite
-        (3.0, Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6, 40), False),
-        (3.0, Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0, 4), False),
+        (Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40), LIKELIER, False),  # ranks leave doubt
+        (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.05, 40), LIKELIER, True),
+        (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.05, 40), LESS_LIKELY, False),
+        (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.0, 2), LIKELIER, False),  # too few moved
+        (Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6, 40), LIKELIER, False),
+        (Verdict(4, 0.50, 0.60, 0.05, 0.15, 0.0, 4), LIKELIER, False),
     ],
 )
-def test_where_ranks_leave_doubt_likelihood_decides(lexical: float, verdict: Verdict, is_better: bool) -> None:
-    random = np.random.default_rng(5)
-    rows = []
-    for _ in range(240):
-        right = np.arange(12) == 3
-        parts = random.normal(size=(12, 2)).astype(np.float32)
-        parts[:, 1] += 2 * right  # the second part tells right from wrong
-        query = random.normal(size=DIM).astype(np.float32)
-        rows.append(Row("", query, ("dense", "lexical"), parts, right, 1, np.zeros((12, DIM), np.float32), 0.0))
-    after = Learned(weights={"lexical": lexical})
-    assert loops._is_better(rows, Learned(), InstantLoop(DIM), after, verdict) is is_better
+def test_what_ranks_better_without_doubt_and_is_no_less_likely_is_promoted(
+    ranks: Verdict, likelihoods: Verdict, is_better: bool
+) -> None:
+    assert loops._is_better(ranks, likelihoods) is is_better
 
 
 def test_one_question_that_moved_up_leaves_doubt() -> None:
@@ -166,14 +159,63 @@ def test_one_question_that_moved_up_leaves_doubt() -> None:
         parts = np.stack([6.0 * right, random.normal(size=12)], axis=1).astype(np.float32)
         query = random.normal(size=DIM).astype(np.float32)
         rows.append(Row("", query, ("dense", "lexical"), parts, right, 1, np.zeros((12, DIM), np.float32), 0.0))
-    moved = next(row for row in rows if is_held_back(row.query))
+    moved = rows[7]
     moved.parts[:] = 0.0, -5.0
     moved.parts[3], moved.parts[4] = (0.0, 0.6), (3.0, -2.2)  # right comes second, and first with less of `dense`
     after = Learned(weights={"dense": 0.9})
-    verdict = loops._judged(rows, Learned(), InstantLoop(DIM), after)
-    assert verdict.gain > 0
-    assert verdict.worse == 0
-    assert not loops._is_better(rows, Learned(), InstantLoop(DIM), after, verdict)
+    ranks, likelihoods = loops._verdicts([(rows, Learned(), InstantLoop(DIM))], [(rows, after, None)])
+    assert ranks.gain > 0
+    assert ranks.worse == 0
+    assert not loops._is_better(ranks, likelihoods)
+
+
+def test_what_the_version_in_force_was_trained_on_does_not_judge_the_next(sona: SonaEngine, world: World) -> None:
+    world.rate(sona, 150)
+    assert sona.learn().promoted
+    world.rate(sona, 40)
+    rows = sona._gathered().rows
+    unseen = sum(number > 150 or fold_of(row.query) == HELD_BACK for number, row in rows)
+    assert sona.learn().questions == unseen < len(rows)
+
+
+def test_no_fold_judges_what_was_trained_on_it(sona: SonaEngine, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained_on: list[set[str]] = []
+
+    def candidates(rows: Sequence[Row], *_: object) -> tuple[Learned, ...]:
+        trained_on.append({row.request_id for row in rows})
+        return (Learned(weights={"number": len(trained_on)}),)
+
+    judged: dict[float, set[str]] = {}
+
+    def quality_of(rows: Sequence[Row], learned: Learned, *_: object) -> list[float]:
+        judged.setdefault(learned.weights.get("number", 0), set()).update(row.request_id for row in rows)
+        return [0.0] * len(rows)
+
+    monkeypatch.setattr(background, "candidates", candidates)
+    monkeypatch.setattr(background, "quality_of", quality_of)
+    world.rate(sona, 60)
+    sona.learn()
+    everything = judged.pop(0)
+    assert set.union(*judged.values()) == everything == {row.request_id for _, row in sona._gathered().rows}
+    for number, requests in judged.items():
+        assert requests.isdisjoint(trained_on[int(number) - 1])
+
+
+def test_the_slower_loops_read_no_more_than_they_may(
+    sona: SonaEngine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.rate(sona, 90)
+    newest = [one.request_id for one in sona.trajectories(1000)]
+    everything = sona._gathered()
+    monkeypatch.setattr(loops, "MOST_REQUESTS", 20)
+    few = sona._gathered()
+    expected = [row.request_id for _, row in everything.rows if row.request_id in newest[:20]]
+    assert [row.request_id for _, row in few.rows] == expected
+    assert (len(few.questions), few.signals) == (20, 90)
+    for _, row in few.rows:
+        assert np.array_equal(row.vectors, world.vectors(sona._log.get(row.request_id).candidates.ids))
+    monkeypatch.setattr(loops, "MOST_MEMORIES", MEMORIES - 1)
+    assert not sona._gathered().rows  # every search here considers all
 
 
 def test_random_feedback_trains_nothing(sona: SonaEngine, world: World) -> None:
@@ -241,7 +283,8 @@ def test_comparing_versions_judges_on_held_back_requests(sona: SonaEngine, world
     world.rate(sona, 150)
     report = sona.learn()
     verdict = sona.compare(0, report.version)
-    assert verdict.after == pytest.approx(report.after)
+    assert verdict.questions == sum(fold_of(one.vector) == HELD_BACK for one in sona.trajectories(1000))
+    assert verdict.gain > 0
     assert sona.compare(report.version, report.version).gain == 0
 
 
