@@ -1,6 +1,7 @@
 /* The kernels that fill whole arrays, as long calls: block by block, each of well under a millisecond, with a look at the
  * cancel flag between them. */
 #include "rv.h"
+#include "rv_blocks.h"
 
 #include <string.h>
 
@@ -43,15 +44,9 @@ int rv_many(const char *metric, const void *m, const void *x, void *out, size_t 
 
 int rv_cross_dot(const float *a, const float *b, float *out, size_t rows_a, size_t rows_b, size_t cols,
                  const volatile int *cancel) {
-    enum { TALL = 24 }; /* rows of a for which a block of b is worth loading into the cache */
-    for (size_t start = 0, here; start < rows_b; start += here) {
-        here = block_of(cols, rows_b - start);
-        for (size_t r = 0; r < rows_a; r += TALL) {
-            if (cancel && *cancel) return 0;
-            rv_cross_dot_f32(a + r * cols, b + start * cols, out + r * rows_b + start,
-                             rows_a - r < TALL ? rows_a - r : TALL, here, cols, rows_b);
-        }
-    }
+    const size_t band = cross_band(rows_a, cols);
+    for (size_t r = 0; r < rows_a; r += band)
+        if (!cross_blocks(a + r * cols, b, out + r * rows_b, least(band, rows_a - r), rows_b, cols, rows_b, cancel)) return 0;
     return 1;
 }
 

@@ -1,13 +1,14 @@
 /* One-to-many and many-to-many scans. Scores come block by block from the kernels in use and are ranked while they are in the
  * cache, never all written down; a cancel flag is polled between blocks, each of well under a millisecond. */
 #include "rv.h"
+#include "rv_blocks.h"
 #include "rv_heap.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Rows of a block for one query, for several at once, and those queries. */
-enum { ROWS = 256, CROSS_ROWS = 64, QUERIES = 24 };
+/* Rows of a block for one query and for several at once. */
+enum { ROWS = 256, CROSS_ROWS = 64, FEW = 128 };
 
 /* Rows that make a block of at most `numbers` numbers and `most` rows, by fours as the kernels take them, if they can be. */
 static size_t block_rows(size_t numbers, size_t most, size_t cols, size_t left) {
@@ -16,8 +17,6 @@ static size_t block_rows(size_t numbers, size_t most, size_t cols, size_t left) 
     return left < fours ? left : fours;
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* Whether any of the scores is above the bar; a loop without branches, which the compiler makes vectors of. */
 static int any_above(const float *scores, size_t count, float bar) {
     int any = 0;
@@ -25,18 +24,39 @@ static int any_above(const float *scores, size_t count, float bar) {
     return any;
 }
 
-/* Offers a block of scores to the heap of the best k. Once that is full most strips have none that could enter: a later row
- * loses a tie. */
-static void rank(rv_heap *heap, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
-    enum { STRIP = 16 };
-    for (size_t at = 0; at < count; at += STRIP) {
+/* Up to FEW best rows are kept in order instead of in a heap: that takes fewer guesses of the CPU's. */
+static void list_offer(rv_heap *best, size_t limit, int32_t row, float score) {
+    size_t at = best->size;
+    if (at < limit)
+        best->size++;
+    else if (!(score > best->scores[--at]))
+        return;
+    for (; at && best->scores[at - 1] < score; at--) {
+        best->scores[at] = best->scores[at - 1];
+        best->rows[at] = best->rows[at - 1];
+    }
+    best->scores[at] = score;
+    best->rows[at] = row;
+}
+
+/* Offers a block of scores to the best k. Once there are k most strips have none that could enter: a later row loses a tie. The
+ * others' are listed without a branch, which nobody could foretell. */
+static void rank(rv_heap *best, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
+    enum { STRIP = 64 };
+    for (size_t at = 0; at < count && k; at += STRIP) {
         const size_t end = least(at + STRIP, count);
-        if (heap->size == k && (!k || !any_above(scores + at, end - at, heap->scores[0]))) continue;
-        for (size_t i = at; i < end; i++) {
-            const size_t row = start + i;
-            if (heap->size == k && !(scores[i] > heap->scores[0])) continue;
-            if (!isnan(scores[i]) && (!keep || keep[row >> 3] >> (row & 7) & 1))
-                heap_offer(heap, k, (int32_t)row, scores[i]);
+        size_t promising[STRIP], found = 0;
+        if (best->size < k) {
+            for (size_t i = at; i < end; i++) promising[found] = i, found += !isnan(scores[i]);
+        } else {
+            const float bar = best->scores[k <= FEW ? k - 1 : 0];
+            if (!any_above(scores + at, end - at, bar)) continue;
+            for (size_t i = at; i < end; i++) promising[found] = i, found += scores[i] > bar;
+        }
+        for (size_t i = 0; i < found; i++) {
+            const size_t row = start + promising[i];
+            if (keep && !(keep[row >> 3] >> (row & 7) & 1)) continue;
+            (k <= FEW ? list_offer : heap_offer)(best, k, (int32_t)row, scores[promising[i]]);
         }
     }
 }
@@ -77,31 +97,32 @@ size_t rv_topk(const char *metric, const void *m, const void *x, size_t rows, si
         by->score(m, start, x, scores, here, cols);
         rank(&heap, k, scores, start, here, keep);
     }
-    heap_sort(&heap);
+    if (k > FEW) heap_sort(&heap);
     for (size_t i = 0; i < heap.size; i++) top_scores[i] *= (float)by->sign;
     return heap.size;
 }
 
 int rv_cross_topk(const float *queries, const float *m, size_t count, size_t rows, size_t cols, const uint8_t *keep,
                   size_t k, int32_t *top_rows, float *top_scores, size_t *found, const volatile int *cancel) {
-    float scores[QUERIES * CROSS_ROWS];
+    float scores[RV_BAND * CROSS_ROWS];
+    const size_t band = cross_band(count, cols);
     memset(found, 0, count * sizeof *found);
-    for (size_t start = 0, here; start < rows; start += here) {
-        here = block_rows(1 << 15, CROSS_ROWS, cols, rows - start);
-        for (size_t q = 0; q < count; q += QUERIES) {
-            const size_t queries_here = least(QUERIES, count - q);
-            if (cancel && *cancel) return 0;
-            rv_cross_dot_f32(queries + q * cols, m + start * cols, scores, queries_here, here, cols, CROSS_ROWS);
-            for (size_t i = 0; i < queries_here; i++) {
-                rv_heap heap = {top_rows + (q + i) * k, top_scores + (q + i) * k, found[q + i]};
-                rank(&heap, k, scores + i * CROSS_ROWS, start, here, keep);
-                found[q + i] = heap.size;
+    for (size_t first = 0; first < count; first += band) {
+        const size_t end = least(count, first + band);
+        for (size_t start = 0; start < rows; start += CROSS_ROWS) {
+            const size_t here = least(CROSS_ROWS, rows - start);
+            if (!cross_blocks(queries + first * cols, m + start * cols, scores, end - first, here, cols, CROSS_ROWS, cancel))
+                return 0;
+            for (size_t q = first; q < end; q++) {
+                rv_heap heap = {top_rows + q * k, top_scores + q * k, found[q]};
+                rank(&heap, k, scores + (q - first) * CROSS_ROWS, start, here, keep);
+                found[q] = heap.size;
             }
         }
-    }
-    for (size_t q = 0; q < count; q++) {
-        rv_heap heap = {top_rows + q * k, top_scores + q * k, found[q]};
-        heap_sort(&heap);
+        for (size_t q = first; q < end; q++) {
+            rv_heap heap = {top_rows + q * k, top_scores + q * k, found[q]};
+            if (k > FEW) heap_sort(&heap);
+        }
     }
     return 1;
 }
@@ -109,16 +130,17 @@ int rv_cross_topk(const float *queries, const float *m, size_t count, size_t row
 /* |x - c|^2 is least where x . c - |c|^2 / 2 is greatest. */
 int rv_assign(const float *points, const float *centroids, size_t count, size_t rows, size_t cols, float *half_squares,
               int32_t *nearest, float *distances, const volatile int *cancel) {
-    float scores[QUERIES * CROSS_ROWS], best[QUERIES];
+    float scores[RV_BAND * CROSS_ROWS], best[RV_BAND];
+    const size_t band = cross_band(count, cols);
     for (size_t c = 0; c < rows; c++)
         half_squares[c] = rv_dot_f32(centroids + c * cols, centroids + c * cols, cols) / 2;
-    for (size_t p = 0; p < count; p += QUERIES) {
-        const size_t points_here = least(QUERIES, count - p);
+    for (size_t p = 0; p < count; p += band) {
+        const size_t points_here = least(band, count - p);
         for (size_t i = 0; i < points_here; i++) best[i] = -INFINITY, nearest[p + i] = 0;
-        for (size_t start = 0, here; start < rows; start += here) {
-            if (cancel && *cancel) return 0;
-            here = block_rows(1 << 15, CROSS_ROWS, cols, rows - start);
-            rv_cross_dot_f32(points + p * cols, centroids + start * cols, scores, points_here, here, cols, CROSS_ROWS);
+        for (size_t start = 0; start < rows; start += CROSS_ROWS) {
+            const size_t here = least(CROSS_ROWS, rows - start);
+            if (!cross_blocks(points + p * cols, centroids + start * cols, scores, points_here, here, cols, CROSS_ROWS, cancel))
+                return 0;
             for (size_t i = 0; i < points_here; i++) {
                 for (size_t c = 0; c < here; c++) {
                     const float score = scores[i * CROSS_ROWS + c] - half_squares[start + c];

@@ -4,48 +4,69 @@
 enum { V_TALL = V_REGISTERS >= 32 ? 6 : 3, V_WIDE = V_REGISTERS >= 32 ? 4 : 3 };
 #define INLINE static inline __attribute__((always_inline))
 
-/* sums += one vector of each of `tall` rows of a times one of each of `wide` rows of b, `left` numbers of it. */
+/* Four rows of b meet all rows of a before the next four do, a stretch that fits the first-level cache at a time. Sums go to
+ * `stride` numbers a row and, but for the first stretch, are added to what is there. */
+enum { V_STRETCH = 96 * V_LANES };
+typedef struct stretch {
+    size_t cols, length, stride;
+    int is_first;
+} stretch;
+
+/* sums += one vector of each of `tall` rows of a times one of each of four rows of b, `left` numbers of it. With three rows that
+ * takes sixteen registers. */
 INLINE void cross_step(V sums[V_TALL][4], const float *a, const float *b, size_t tall, size_t cols, size_t left) {
-    V right[4];
-    for (size_t c = 0; c < 4; c++) right[c] = v_at(b + c * cols, left);
-    for (size_t r = 0; r < tall; r++) {
-        const V row = v_at(a + r * cols, left);
-        for (size_t c = 0; c < 4; c++) sums[r][c] = v_fma(row, right[c], sums[r][c]);
+    V rows[V_TALL];
+    for (size_t r = 0; r < tall; r++) rows[r] = v_at(a + r * cols, left);
+    for (size_t c = 0; c < 4; c++) {
+        const V right = v_at(b + c * cols, left);
+        for (size_t r = 0; r < tall; r++) sums[r][c] = v_fma(rows[r], right, sums[r][c]);
     }
 }
 
-/* The dot products of `tall` rows of a with four rows of b. */
-INLINE void cross_tile(const float *a, const float *b, float *out, size_t tall, size_t cols, size_t stride) {
+/* The dot products of `tall` rows of a with four rows of b; `fetches` the next four into the second-level cache, which past
+ * the end does nothing. */
+INLINE void cross_tile(const float *a, const float *b, float *out, size_t tall, stretch s, const int fetches) {
     V sums[V_TALL][4];
     for (size_t r = 0; r < tall; r++)
         for (size_t c = 0; c < 4; c++) sums[r][c] = v_set(0);
     size_t i = 0;
-    for (; i + V_LANES <= cols; i += V_LANES) cross_step(sums, a + i, b + i, tall, cols, V_LANES);
-    if (i < cols) cross_step(sums, a + i, b + i, tall, cols, cols - i);
-    for (size_t r = 0; r < tall; r++) v_sum4(sums[r][0], sums[r][1], sums[r][2], sums[r][3], out + r * stride);
+    for (; i + V_LANES <= s.length; i += V_LANES) {
+        if (fetches && i % (RV_LINE / sizeof *b) == 0)
+            for (size_t c = 4; c < 8; c++) __builtin_prefetch(b + c * s.cols + i, 0, 2);
+        cross_step(sums, a + i, b + i, tall, s.cols, V_LANES);
+    }
+    if (i < s.length) cross_step(sums, a + i, b + i, tall, s.cols, s.length - i);
+    for (size_t r = 0; r < tall; r++) {
+        float four[4];
+        v_sum4(sums[r][0], sums[r][1], sums[r][2], sums[r][3], four);
+        for (size_t c = 0; c < 4; c++) out[r * s.stride + c] = s.is_first ? four[c] : out[r * s.stride + c] + four[c];
+    }
 }
 
-/* The dot products of `tall` rows of a with all of b. */
-INLINE void cross_band(const float *a, const float *b, float *out, size_t tall, size_t rows_b, size_t cols,
-                       size_t stride) {
-    size_t c = 0;
-    for (; c + 4 <= rows_b; c += 4) cross_tile(a, b + c * cols, out + c, tall, cols, stride);
-    for (; c < rows_b; c++)
-        for (size_t r = 0; r < tall; r++) out[r * stride + c] = dot_f32(a + r * cols, b + c * cols, cols);
+/* The dot products of `rows_a` rows of a with four rows of b. Two rows still keep the multipliers busy, one does not. */
+static void cross_four(const float *a, const float *b, float *out, size_t rows_a, stretch s) {
+    size_t r = 0;
+    if (rows_a >= V_TALL && rows_a != 4) cross_tile(a, b, out, V_TALL, s, 1), r = V_TALL;
+    for (; r + V_TALL <= rows_a && r + 4 != rows_a; r += V_TALL)
+        cross_tile(a + r * s.cols, b, out + r * s.stride, V_TALL, s, 0);
+    for (; r + 2 <= rows_a; r += 2) cross_tile(a + r * s.cols, b, out + r * s.stride, 2, s, 0);
+    if (r < rows_a) cross_tile(a + r * s.cols, b, out + r * s.stride, 1, s, 0);
 }
 
-/* Rows of b go by in panels that stay in the second-level cache while every row of a passes over them. */
 static void cross_dot_f32(const float *a, const float *b, float *out, size_t rows_a, size_t rows_b, size_t cols,
                           size_t stride) {
-    const size_t fitting = 65536 / (cols + 1) / 4 * 4, panel = fitting ? fitting : 4;
-    for (size_t start = 0; start < rows_b; start += panel) {
-        const size_t here = rows_b - start < panel ? rows_b - start : panel;
-        const float *rows = b + start * cols;
-        size_t r = 0;
-        for (; r + V_TALL <= rows_a; r += V_TALL)
-            cross_band(a + r * cols, rows, out + r * stride + start, V_TALL, here, cols, stride);
-        for (; r < rows_a; r++) cross_band(a + r * cols, rows, out + r * stride + start, 1, here, cols, stride);
+    size_t c = 0;
+    for (; c + 4 <= rows_b; c += 4) {
+        size_t at = 0;
+        do {
+            const size_t left = cols - at;
+            const stretch s = {cols, left < V_STRETCH ? left : V_STRETCH, stride, at == 0};
+            cross_four(a + at, b + c * cols + at, out + c, rows_a, s);
+            at += V_STRETCH;
+        } while (at < cols);
     }
+    for (; c < rows_b; c++)
+        for (size_t r = 0; r < rows_a; r++) out[r * stride + c] = dot_f32(a + r * cols, b + c * cols, cols);
 }
 
 /* `tall` rows of a (of `inner` numbers) times `wide` vectors of columns of b (`left` columns, the last vector in part).

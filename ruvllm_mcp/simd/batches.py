@@ -167,7 +167,8 @@ def cross_topk(
         flag(cancel),
     )
     raise_if_cancelled(cancel)
-    return [(rows[q, : found[q]].astype(np.int64), scores[q, : found[q]]) for q in range(len(left))]
+    each = zip(rows.astype(np.int64), scores, nogil_ffi.unpack(found, len(left)) if len(left) else (), strict=True)
+    return [(r, s) if n == size else (r[:n], s[:n]) for r, s, n in each]
 
 
 def assign(

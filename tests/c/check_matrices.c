@@ -57,8 +57,8 @@ void check_matrices(void) {
     for (size_t rows_a = 0; rows_a <= 13; rows_a++)
         for (size_t rows_b = 0; rows_b <= 9; rows_b++)
             for (size_t cols = 0; cols <= 37; cols += 1 + cols / 8) check_cross_dot(rows_a, rows_b, cols, rows_a % 3);
-    check_cross_dot(7, 11, 20000, 0); /* a row longer than a panel */
-    check_cross_dot(7, 300, 500, 1);  /* several panels */
+    check_cross_dot(7, 11, 20000, 0); /* many stretches of a row */
+    check_cross_dot(16, 50, 1537, 1); /* with every set's remainder */
     report("cross_dot_f32");
     for (size_t rows = 0; rows <= 13; rows++)
         for (size_t inner = 0; inner <= 17; inner += 1 + inner / 4)

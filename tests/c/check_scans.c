@@ -165,12 +165,15 @@ void check_scans(void) {
         for (size_t i = 1; i < LENGTHS; i += 1 + i / 9)
             check_topk(by, random_bits() % 40, length(i), random_bits() % GREATEST_K, (enum place)(i % PLACES));
         check_topk(by, MOST_ROWS - 3, 37, 11, AT_END); /* several blocks */
+        check_topk(by, MOST_ROWS - 3, 37, 140, AT_END);
         check_topk(by, 3, 60000, 2, AT_END);
     }
     report("topk");
     for (size_t count = 0; count <= 50; count += 7)
         for (size_t rows = 0; rows <= 330; rows += 1 + rows / 2) check_cross_topk(count, rows, 1 + rows % 35, 1 + rows % 12);
     check_cross_topk(3, 70, 2049, 5);
+    check_cross_topk(200, 140, 20, 7); /* several bands */
+    check_cross_topk(20, 690, 20, 150); /* more than are kept in a list */
     report("cross_topk");
     for (size_t count = 0; count <= 50; count += 7)
         for (size_t rows = 1; rows <= 330; rows += 1 + rows / 2) check_assign(count, rows, 1 + (count + rows) % 40);
