@@ -104,7 +104,7 @@ class Associations:
     are kept, the oldest making room.
     """
 
-    def __init__(self, dim: int, capacity: int = 10_000) -> None:
+    def __init__(self, dim: int, capacity: int = 5_000) -> None:
         self._capacity = capacity
         self._vectors = np.zeros((capacity, dim), np.float16)  # takes memory as it fills
         self._questions: list[Question] = []
@@ -162,7 +162,7 @@ class Associations:
         expected = len(borne_out) * found / len(seen) if seen else 0.0
         if not lent_by_others:
             expected = max(expected, self._usual(lent, client))
-        witness = Witness(agreement, float(len(borne_out & right)), expected)
+        witness = Witness(agreement, float(len(borne_out & right)), expected, missed=not found)
         known = seen & self._confirmed.keys() if same is None else set()
         return same, Lesson(counts, len(seen), found, witness, len(known), len(known & right))
 

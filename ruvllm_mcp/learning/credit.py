@@ -12,19 +12,21 @@ shows, mostly near 1, and of what naming any shown memory shows, the same from 0
 of the latter, and `belief` is the posterior that this one is honest.
 
 A new name costs nothing, so clients that have said little are believed as far as newcomers have proved right so far,
-and where they speak of the same thing they count as one voice. Blame without any praise cannot be checked against a
+and where they speak of the same thing they count as one voice. What they name that was not even shown proves nothing,
+and counts in their record as if named by chance. Blame without any praise cannot be checked against a
 ranking, so it counts in full only in proportion to the client's praise, or that of all who have said little.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _PRIOR_AGREEMENT, _PRIOR_COUNT = 0.75, 8.0
 _LEAST_AGREEMENT, _FULL_AGREEMENT = 0.54, 0.60
 _PRIOR_HITS, _PRIOR_EXPECTED = 2.0, 1.0
 _LEAST_LIFT, _FULL_LIFT = 1.3, 1.7
+_BY_CHANCE = 0.5  # the agreement of naming anything
 _LOW, _HONEST_LOW = 1 / 3, 0.05  # an agreement that is low, and the share of honest feedback that has it
 _HONEST_FLOOR, _HONEST_POWER = 0.15, 5  # honest agreement's density: floor + (1 - floor) (power + 1) x^power
 _UNDOUBTED = 10.0  # honest feedbacks that a client starts from
@@ -35,11 +37,13 @@ _ESTABLISHED = 5  # feedbacks after which a client is judged by its own record
 @dataclass(frozen=True)
 class Witness:
     """What one feedback says about its client. `agreement` in [0, 1], None where nothing can be compared; `hits` and
-    `expected`: of the shown memories that earlier votes spoke for, how many were named right, and by chance."""
+    `expected`: of the shown memories that earlier votes spoke for, how many were named right, and by chance; `missed`:
+    whether nothing that it names right was shown."""
 
     agreement: float | None = None
     hits: float = 0.0
     expected: float = 0.0
+    missed: bool = False
 
 
 @dataclass
@@ -116,7 +120,7 @@ class Credits:
         self._clients.setdefault(client, Credit()).hear(witness)
         self._heard[client] = self._heard.get(client, 0) + 1
         if not self.is_established(client):
-            self._newcomers.hear(witness)
+            self._newcomers.hear(replace(witness, agreement=_BY_CHANCE) if witness.missed else witness)
             self._shares.clear()
         self._shares.pop(client, None)
         after = self.share(client), self._newcomers.agreement_share, self.is_established(client)

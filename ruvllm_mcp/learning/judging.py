@@ -15,6 +15,7 @@ from ruvllm_mcp.errors import InvalidInputError
 from ruvllm_mcp.types import Record
 
 RESAMPLES = 2000
+_AT_ONCE = 100  # resamples in memory
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ def paired_bootstrap(before: Sequence[float], after: Sequence[float], seed: int 
     if not len(before):
         return Verdict(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
     differences = np.asarray(after, np.float64) - np.asarray(before, np.float64)
-    drawn = np.random.default_rng(seed).integers(len(differences), size=(RESAMPLES, len(differences)))
-    means = differences[drawn].mean(axis=1)
+    random, size = np.random.default_rng(seed), (_AT_ONCE, len(differences))
+    means = np.concatenate(
+        [differences[random.integers(len(differences), size=size)].mean(axis=1) for _ in range(RESAMPLES // _AT_ONCE)]
+    )
     low, high = np.quantile(means, [0.025, 0.975])
     return Verdict(
         len(differences),

@@ -34,9 +34,8 @@ from ruvllm_mcp.reports import LearnReport
 MOST_REQUESTS = 1_000
 MOST_MEMORIES = 20_000  # different ones among these requests' candidates, at 384 dimensions 31 MB
 FEWEST_JUDGED = 15
-MOST_DOUBT = 0.1  # the bootstrap's share of resamples in which a version may be worse and still be promoted
-MOST_DOUBT_BY_LIKELIHOOD = 0.05
-FEWEST_MOVED = 3  # questions whose ranks changed: by chance fewer would all get better more often than MOST_DOUBT
+NO_DOUBT, LITTLE_DOUBT, SOME_DOUBT = 0.05, 0.1, 0.2  # a bootstrap's share of resamples in which a version is worse
+FEWEST_MOVED = 3  # questions whose ranks changed: by chance fewer would all get better too often
 CLUSTERS = 100
 _QUESTIONS_PER_PATTERN = 6
 
@@ -175,18 +174,13 @@ def _cross_fitted(material: Material, learned: Learned) -> tuple[Learned, Verdic
     into force is that without the held-back fold. What the version in force was trained on cannot judge it.
     """
     rows = [row for _, row in material.rows]
+    learned_to = learned.trained_to if learned.base is not None or learned.weights else 0
     judges, kinds = [], []
     for fold in range(background.FOLDS):
         trained_on = [row for row in rows if background.fold_of(row.query) != fold]
         kinds.append(background.candidates(trained_on, learned, material.last))
-        judges.append(
-            [
-                row
-                for number, row in material.rows
-                if background.fold_of(row.query) == fold
-                and (fold == background.HELD_BACK or number > learned.trained_to)
-            ]
-        )
+        unseen = [row for number, row in material.rows if fold == background.HELD_BACK or number > learned_to]
+        judges.append([row for row in unseen if background.fold_of(row.query) == fold])
     after = [[(asked, one, None) for asked, one in zip(judges, kind, strict=True)] for kind in zip(*kinds, strict=True)]
     best = max(after, key=lambda kind: float(np.mean(_judged(kind, ndcg) or [0.0])))
     before = [(asked, learned, instant) for asked, instant in zip(judges, material.instants, strict=True)]
@@ -209,15 +203,14 @@ def _verdicts(before: _Trials, after: _Trials) -> tuple[Verdict, Verdict]:
 
 
 def _is_better(ranks: Verdict, likelihoods: Verdict) -> bool:
-    """Whether ranks speak for the candidate and likelihood is not sure of the opposite. Where one or two questions
-    moved, a bootstrap knows no doubt, and means nothing."""
-    return (
-        ranks.questions >= FEWEST_JUDGED
-        and ranks.moved >= FEWEST_MOVED
-        and ranks.gain > 0
-        and ranks.worse <= MOST_DOUBT
-        and likelihoods.worse < 1 - MOST_DOUBT_BY_LIKELIHOOD
-    )
+    """Whether ranks speak for the candidate with little doubt and likelihood is not sure of the opposite, or with some
+    doubt and likelihood is sure, too. Where one or two questions moved, a bootstrap knows no doubt, and means
+    nothing."""
+    if ranks.questions < FEWEST_JUDGED or ranks.moved < FEWEST_MOVED or ranks.gain <= 0:
+        return False
+    if ranks.worse <= LITTLE_DOUBT:
+        return likelihoods.worse < 1 - NO_DOUBT
+    return ranks.worse <= SOME_DOUBT and likelihoods.worse <= NO_DOUBT
 
 
 def _settle(

@@ -101,7 +101,7 @@ def _lesson_bytes(lesson: Lesson) -> bytes:
 
 def _lesson(blob: bytes, shown: int, right: int) -> Lesson:
     agreed, hits, expected = np.frombuffer(blob, "<f8", 3).tolist()
-    witness = Witness(None if math.isnan(agreed) else agreed, hits, expected)
+    witness = Witness(None if math.isnan(agreed) else agreed, hits, expected, missed=not right)
     counts, known = np.split(np.frombuffer(blob, "<f4", offset=24), [NO_COUNTS.size])
     known_shown, known_right = known.tolist() or (0.0, 0.0)  # nothing in rows of earlier releases
     return Lesson(counts.reshape(NO_COUNTS.shape), shown, right, witness, int(known_shown), int(known_right))

@@ -89,6 +89,24 @@ def test_a_new_name_for_every_lie_is_soon_not_believed_and_hurts_no_known_client
     assert credits.share("honest") == 1.0
 
 
+def test_new_names_that_name_what_was_not_shown_are_soon_not_believed_but_a_known_client_is() -> None:
+    credits, unseen = Credits(), Witness(missed=True)
+    for _ in range(10):
+        credits.hear("honest", HONEST)
+    for number in range(100):
+        credits.hear(f"somebody {number}", unseen)
+        credits.hear("honest", unseen)
+    assert credits.share("somebody new") == 0.0
+    assert credits.share("honest") == 1.0
+
+
+def test_new_names_that_now_and_then_name_what_was_not_shown_are_believed() -> None:
+    credits = Credits()
+    for number in range(100):
+        credits.hear(f"somebody {number}", Witness(missed=True) if number % 4 == 0 else HONEST)
+    assert credits.share("somebody new") == 1.0
+
+
 def test_many_new_names_count_as_one_voice() -> None:
     credits = Credits()
     for _ in range(10):

@@ -132,6 +132,7 @@ def test_too_little_to_judge_by_promotes_nothing(sona: SonaEngine, world: World)
 
 
 LIKELIER = Verdict(40, -2.0, -1.0, 0.5, 1.5, 0.0, 40)
+UNDECIDED = Verdict(40, -1.0, -1.0, -0.5, 0.5, 0.5, 40)
 LESS_LIKELY = Verdict(40, -1.0, -2.0, -1.5, -0.5, 1.0, 40)
 
 
@@ -139,7 +140,9 @@ LESS_LIKELY = Verdict(40, -1.0, -2.0, -1.5, -0.5, 1.0, 40)
     ("ranks", "likelihoods", "is_better"),
     [
         (Verdict(40, 0.50, 0.51, -0.05, 0.07, 0.4, 40), LIKELIER, False),  # ranks leave doubt
-        (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.05, 40), LIKELIER, True),
+        (Verdict(40, 0.50, 0.53, -0.02, 0.08, 0.15, 40), LIKELIER, True),
+        (Verdict(40, 0.50, 0.53, -0.02, 0.08, 0.15, 40), UNDECIDED, False),
+        (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.05, 40), UNDECIDED, True),
         (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.05, 40), LESS_LIKELY, False),
         (Verdict(40, 0.50, 0.55, 0.01, 0.09, 0.0, 2), LIKELIER, False),  # too few moved
         (Verdict(40, 0.51, 0.50, -0.07, 0.05, 0.6, 40), LIKELIER, False),
