@@ -5,7 +5,7 @@
 
 #include "rv.h"
 
-enum { RV_BAND = 96, RV_BAND_NUMBERS = 48 << 10, RV_BLOCK_PRODUCTS = 1 << 19 };
+enum { RV_BAND = 192, RV_BAND_NUMBERS = 1 << 16, RV_BLOCK_PRODUCTS = 1 << 19 };
 
 static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
 

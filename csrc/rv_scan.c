@@ -17,11 +17,18 @@ static size_t block_rows(size_t numbers, size_t most, size_t cols, size_t left) 
     return left < fours ? left : fours;
 }
 
-/* Whether any of the scores is above the bar; a loop without branches, which the compiler makes vectors of. */
-static int any_above(const float *scores, size_t count, float bar) {
-    int any = 0;
-    for (size_t i = 0; i < count; i++) any |= scores[i] > bar;
-    return any;
+/* Which of up to 64 scores exceed the bar, the first in the lowest bit; a NaN never does. Comparisons become bytes of 0 or 1, which
+ * the compiler makes by vectors, and each eight of them eight bits by one multiplication. */
+static uint64_t above(const float *scores, size_t count, float bar) {
+    uint8_t is_above[64] = {0};
+    for (size_t i = 0; i < count; i++) is_above[i] = scores[i] > bar;
+    uint64_t bits = 0;
+    for (size_t i = 0; i < 64; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, is_above + i, 8);
+        bits |= (eight * 0x0102040810204080) >> 56 << i;
+    }
+    return bits;
 }
 
 /* Up to FEW best rows are kept in order instead of in a heap: that takes fewer guesses of the CPU's. */
@@ -39,26 +46,21 @@ static void list_offer(rv_heap *best, size_t limit, int32_t row, float score) {
     best->rows[at] = row;
 }
 
-/* Offers a block of scores to the best k. Once there are k most strips have none that could enter: a later row loses a tie. The
- * others' are listed without a branch, which nobody could foretell. */
+static void offer(rv_heap *best, size_t k, size_t row, float score, const uint8_t *keep) {
+    if (!keep || keep[row >> 3] >> (row & 7) & 1) (k <= FEW ? list_offer : heap_offer)(best, k, (int32_t)row, score);
+}
+
+/* Offers a block of scores to the best k. Once there are k, most rows cannot enter: a later one loses a tie. */
 static void rank(rv_heap *best, size_t k, const float *scores, size_t start, size_t count, const uint8_t *keep) {
     enum { STRIP = 64 };
-    for (size_t at = 0; at < count && k; at += STRIP) {
-        const size_t end = least(at + STRIP, count);
-        size_t promising[STRIP], found = 0;
-        if (best->size < k) {
-            for (size_t i = at; i < end; i++) promising[found] = i, found += !isnan(scores[i]);
-        } else {
-            const float bar = best->scores[k <= FEW ? k - 1 : 0];
-            if (!any_above(scores + at, end - at, bar)) continue;
-            for (size_t i = at; i < end; i++) promising[found] = i, found += scores[i] > bar;
+    size_t i = 0;
+    for (; i < count && best->size < k; i++)
+        if (!isnan(scores[i])) offer(best, k, start + i, scores[i], keep);
+    for (; i < count && k; i += STRIP)
+        for (uint64_t left = above(scores + i, least(STRIP, count - i), best->scores[k <= FEW ? k - 1 : 0]); left; left &= left - 1) {
+            const size_t at = i + (size_t)__builtin_ctzll(left);
+            offer(best, k, start + at, scores[at], keep);
         }
-        for (size_t i = 0; i < found; i++) {
-            const size_t row = start + promising[i];
-            if (keep && !(keep[row >> 3] >> (row & 7) & 1)) continue;
-            (k <= FEW ? list_offer : heap_offer)(best, k, (int32_t)row, scores[promising[i]]);
-        }
-    }
 }
 
 /* Distances are ranked by their negative. */

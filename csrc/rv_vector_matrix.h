@@ -23,16 +23,15 @@ INLINE void cross_step(V sums[V_TALL][4], const float *a, const float *b, size_t
     }
 }
 
-/* The dot products of `tall` rows of a with four rows of b; `fetches` the next four into the second-level cache, which past
- * the end does nothing. */
-INLINE void cross_tile(const float *a, const float *b, float *out, size_t tall, stretch s, const int fetches) {
+/* The dot products of `tall` rows of a with four rows of b. Beside them it fetches a row that comes later, NULL for none; past
+ * the end that does nothing. */
+INLINE void cross_tile(const float *a, const float *b, float *out, size_t tall, stretch s, const float *later) {
     V sums[V_TALL][4];
     for (size_t r = 0; r < tall; r++)
         for (size_t c = 0; c < 4; c++) sums[r][c] = v_set(0);
     size_t i = 0;
     for (; i + V_LANES <= s.length; i += V_LANES) {
-        if (fetches && i % (RV_LINE / sizeof *b) == 0)
-            for (size_t c = 4; c < 8; c++) __builtin_prefetch(b + c * s.cols + i, 0, 2);
+        if (later && i % (RV_LINE / sizeof *b) == 0) __builtin_prefetch(later + i);
         cross_step(sums, a + i, b + i, tall, s.cols, V_LANES);
     }
     if (i < s.length) cross_step(sums, a + i, b + i, tall, s.cols, s.length - i);
@@ -43,14 +42,17 @@ INLINE void cross_tile(const float *a, const float *b, float *out, size_t tall, 
     }
 }
 
-/* The dot products of `rows_a` rows of a with four rows of b. Two rows still keep the multipliers busy, one does not. */
+/* The dot products of `rows_a` rows of a with four rows of b, while the next four come one by one. Two rows still keep the
+ * multipliers busy, one does not. */
 static void cross_four(const float *a, const float *b, float *out, size_t rows_a, stretch s) {
+    const float *later = b + 4 * s.cols, *const end = b + 8 * s.cols;
     size_t r = 0;
-    if (rows_a >= V_TALL && rows_a != 4) cross_tile(a, b, out, V_TALL, s, 1), r = V_TALL;
+    for (; r + V_TALL <= rows_a && r + 4 != rows_a && later < end; r += V_TALL, later += s.cols)
+        cross_tile(a + r * s.cols, b, out + r * s.stride, V_TALL, s, later);
     for (; r + V_TALL <= rows_a && r + 4 != rows_a; r += V_TALL)
-        cross_tile(a + r * s.cols, b, out + r * s.stride, V_TALL, s, 0);
-    for (; r + 2 <= rows_a; r += 2) cross_tile(a + r * s.cols, b, out + r * s.stride, 2, s, 0);
-    if (r < rows_a) cross_tile(a + r * s.cols, b, out + r * s.stride, 1, s, 0);
+        cross_tile(a + r * s.cols, b, out + r * s.stride, V_TALL, s, NULL);
+    for (; r + 2 <= rows_a; r += 2) cross_tile(a + r * s.cols, b, out + r * s.stride, 2, s, NULL);
+    if (r < rows_a) cross_tile(a + r * s.cols, b, out + r * s.stride, 1, s, NULL);
 }
 
 static void cross_dot_f32(const float *a, const float *b, float *out, size_t rows_a, size_t rows_b, size_t cols,
