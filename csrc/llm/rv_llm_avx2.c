@@ -84,6 +84,7 @@ static void halves(const float *x, uint16_t *out, size_t n) {
     }
 }
 
+#include "rv_llm_place_avx.h"
 #include "rv_llm_vector.h"
 #include "rv_llm_rows_avx.h"
 

@@ -3,7 +3,7 @@
 #include "../rv_neon_floats.h"
 
 typedef int32x4_t I, D, S;
-enum { TILE_TOKENS = 6, Q8_0_TOKENS = 6, STARTS = 0 };
+enum { TILE_TOKENS = 6, Q8_0_TOKENS = 6, STARTS = 0, ROWS_ABREAST = 4 };
 
 static inline float half(const uint8_t *p) { return rv_half_at(p); }
 static inline I i_load(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
@@ -60,6 +60,18 @@ static void halves(const float *x, uint16_t *out, size_t n) {
         const V v = v_max(v_sub(v_set(0), most), v_min(most, v_load_part(x + i, some)));
         const uint16x4_t four = vreinterpret_u16_f16(vcvt_f16_f32(v));
         memcpy(out + i, &four, some * sizeof *out);
+    }
+}
+
+static inline void place_rows(uint8_t *to, size_t stride, uint8_t q[ROWS_ABREAST][32]) {
+    for (size_t i = 0; i < 32; i += 16, to += 4 * stride) {
+        const int32x4x2_t a = vzipq_s32(i_load(q[0] + i), i_load(q[2] + i));
+        const int32x4x2_t b = vzipq_s32(i_load(q[1] + i), i_load(q[3] + i));
+        for (size_t k = 0; k < 2; k++) {
+            const int32x4x2_t fours = vzipq_s32(a.val[k], b.val[k]);
+            memcpy(to + 2 * k * stride, &fours.val[0], sizeof fours.val[0]);
+            memcpy(to + (2 * k + 1) * stride, &fours.val[1], sizeof fours.val[1]);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ RV_TARGET_BEGIN("sse4.1")
 #include "../rv_sse41_floats.h"
 
 typedef __m128i I, D;
-enum { TILE_TOKENS = 3, Q8_0_TOKENS = 3, STARTS = 1 };
+enum { TILE_TOKENS = 3, Q8_0_TOKENS = 3, STARTS = 1, ROWS_ABREAST = 4 };
 
 static inline float half(const uint8_t *p) { return rv_half_at(p); }
 static inline I i_load(const void *p) { return _mm_loadu_si128(p); }
@@ -69,6 +69,18 @@ static inline I i_bytes(int8_t x) { return _mm_set1_epi8(x); }
 static inline I i_left(I v, int n) { return _mm_slli_epi16(v, n); }
 static inline I i_right(I v, int n) { return _mm_srli_epi16(v, n); }
 static inline I i_of(uint64_t low, uint64_t high) { return _mm_set_epi64x((int64_t)high, (int64_t)low); }
+
+static inline void place_rows(uint8_t *to, size_t stride, uint8_t q[ROWS_ABREAST][32]) {
+    for (size_t i = 0; i < 32; i += 16, to += 4 * stride) {
+        const I a = _mm_unpacklo_epi32(i_load(q[0] + i), i_load(q[1] + i));
+        const I b = _mm_unpacklo_epi32(i_load(q[2] + i), i_load(q[3] + i));
+        const I c = _mm_unpackhi_epi32(i_load(q[0] + i), i_load(q[1] + i));
+        const I d = _mm_unpackhi_epi32(i_load(q[2] + i), i_load(q[3] + i));
+        const I fours[4] = {_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b), _mm_unpacklo_epi64(c, d),
+                            _mm_unpackhi_epi64(c, d)};
+        for (size_t k = 0; k < 4; k++) memcpy(to + k * stride, &fours[k], sizeof fours[k]);
+    }
+}
 
 #include "rv_llm_vector.h"
 #include "rv_llm_rows_narrow.h"

@@ -12,6 +12,8 @@
  *                   with those of x added, to sums that began, for 32 bytes of each row, as i_start(starts, sums). `sums` are the
  *                   two of the 32 bytes of x. Where products with zeros do not come to 0, STARTS is 1, and at `starts` is
  *                   what they come to, less, an int32 a row
+ *   ROWS_ABREAST    how many rows place_rows(to, stride, q) takes: codes 4 k to 4 k + 3 of each of them, one row after another,
+ *                   go to k * stride, for k below 8
  *   TILE_TOKENS     how many tokens times two vectors of rows the registers hold; Q8_0_TOKENS: of Q8_0, whose sums need fewer
  *
  * A panel holds PANEL rows side by side, 4 columns of each at a time:

@@ -1,8 +1,8 @@
 /* Products with panels of quantised rows; rv_llm_vector.h includes this. */
 
-/* Puts one row's codes into its place, four at a time. */
-INLINE void place_codes(uint8_t *codes, size_t row, const void *from, size_t count) {
-    for (size_t k = 0; k < count / 4; k++) memcpy(codes + (k * PANEL + row) * 4, (const uint8_t *)from + 4 * k, 4);
+/* Puts one row's 256 codes into their places, four at a time. */
+INLINE void place_codes(uint8_t *codes, size_t row, const void *from) {
+    for (size_t k = 0; k < 64; k++) memcpy(codes + (k * PANEL + row) * 4, (const uint8_t *)from + 4 * k, 4);
 }
 
 INLINE void place_twice(uint8_t *to, size_t row, int16_t number) {
@@ -13,19 +13,23 @@ INLINE void place_twice(uint8_t *to, size_t row, int16_t number) {
 /* So many blocks of all rows are placed before the next ones: what is written to stays in the nearest cache. */
 enum { BLOCKS_AT_ONCE = 32 };
 
-/* Q4_0 and Q5_0 are placed as unsigned codes, Q8_0 as signed. */
-#define UNPACK_SMALL(kind, BYTES, SIZE, CODES_OF)                                                                      \
+/* Q4_0 and Q5_0 are placed as unsigned codes, Q8_0 as signed; rows that are not there as zeros. Rows go ROWS_ABREAST at a time, whose
+ * blocks are read in step. */
+#define UNPACK_SMALL(kind, BYTES, SIZE, HEAD, CODES_OF)                                                                \
     static void unpack_##kind(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {          \
         const size_t blocks = cols / 32;                                                                               \
-        if (rows < PANEL) memset(to, 0, blocks * SIZE);                                                                \
         for (size_t first = 0; first < blocks; first += BLOCKS_AT_ONCE)                                                \
-            for (size_t r = 0; r < rows; r++)                                                                          \
+            for (size_t r = 0; r < PANEL; r += ROWS_ABREAST)                                                           \
                 for (size_t b = first; b < blocks && b < first + BLOCKS_AT_ONCE; b++) {                                \
-                    const uint8_t *block = weights + r * row_bytes + b * BYTES;                                        \
-                    uint8_t *panel = (uint8_t *)to + b * SIZE;                                                         \
-                    const float scale = half(block);                                                                   \
-                    memcpy(panel + 4 * r, &scale, sizeof scale);                                                       \
-                    CODES_OF;                                                                                          \
+                    uint8_t *panel = (uint8_t *)to + b * SIZE, q[ROWS_ABREAST][32];                                    \
+                    for (size_t i = 0; i < ROWS_ABREAST; i++) {                                                        \
+                        const uint8_t *block = weights + (r + i) * row_bytes + b * BYTES;                              \
+                        const float scale = r + i < rows ? half(block) : 0;                                            \
+                        memcpy(panel + 4 * (r + i), &scale, sizeof scale);                                             \
+                        if (r + i < rows) CODES_OF;                                                                    \
+                        else memset(q[i], 0, sizeof q[i]);                                                             \
+                    }                                                                                                  \
+                    place_rows(panel + HEAD + 4 * r, CODES, q);                                                               \
                 }                                                                                                      \
     }
 
@@ -51,10 +55,9 @@ INLINE void add_fifth_bits(const uint8_t *from, uint8_t *q) {
     }
 }
 
-UNPACK_SMALL(q8_0_codes, RV_Q8_0_BYTES, Q8_0_PANEL, place_codes(panel + (1 + STARTS) * 4 * PANEL, r, block + 2, 32))
-UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, SMALL_PANEL, uint8_t q[32]; nibbles(block + 2, q); place_codes(panel + 4 * PANEL, r, q, 32))
-UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, SMALL_PANEL, uint8_t q[32]; nibbles(block + 6, q); add_fifth_bits(block + 2, q);
-             place_codes(panel + 4 * PANEL, r, q, 32))
+UNPACK_SMALL(q8_0_codes, RV_Q8_0_BYTES, Q8_0_PANEL, (1 + STARTS) * 4 * PANEL, memcpy(q[i], block + 2, sizeof q[i]))
+UNPACK_SMALL(q4_0, RV_Q4_0_BYTES, SMALL_PANEL, 4 * PANEL, nibbles(block + 2, q[i]))
+UNPACK_SMALL(q5_0, RV_Q5_0_BYTES, SMALL_PANEL, 4 * PANEL, (nibbles(block + 6, q[i]), add_fifth_bits(block + 2, q[i])))
 
 static void unpack_q8_0(const uint8_t *weights, size_t rows, size_t row_bytes, size_t cols, void *to) {
     unpack_q8_0_codes(weights, rows, row_bytes, cols, to);
@@ -87,7 +90,7 @@ INLINE void unpack_with_least(const uint8_t *weights, size_t rows, size_t row_by
                 place_twice(twice + i * CODES, r, scales[i]);
                 place_twice(twice + (8 + i) * CODES, r, minima[i]);
             }
-            place_codes(twice + 16 * CODES, r, q, 256);
+            place_codes(twice + 16 * CODES, r, q);
         }
 }
 
@@ -116,7 +119,7 @@ static void unpack_q6_k(const uint8_t *weights, size_t rows, size_t row_bytes, s
                 const int16_t pair[2] = {(int16_t)(32 * scales[2 * i]), (int16_t)(32 * scales[2 * i + 1])};
                 memcpy(twice + (16 + i) * CODES + 4 * r, pair, sizeof pair);
             }
-            place_codes(twice + 24 * CODES, r, q, 256);
+            place_codes(twice + 24 * CODES, r, q);
         }
 }
 
