@@ -42,11 +42,11 @@ demo: $(SETUP)
 define c_tests
 .build/$(1)/csrc/%.o: csrc/%.c $(C_FILES) csrc/cflags
 	@mkdir -p $$(@D)
-	$(2) @csrc/cflags $(3) -c $$< -o $$@
+	$(2) @csrc/cflags -Werror $(3) -c $$< -o $$@
 
 .build/$(1)/tests/%.o: tests/%.c tests/c/check.h $(C_FILES) csrc/cflags
 	@mkdir -p $$(@D)
-	$(2) @csrc/cflags -O1 -Icsrc -c $$< -o $$@
+	$(2) @csrc/cflags -Werror -O1 -Icsrc -c $$< -o $$@
 
 .build/$(1)/check: $(C_SOURCES:%.c=.build/$(1)/%.o)
 	$(2) $$^ -lm -o $$@
