@@ -4,6 +4,7 @@
 #include "rv_heap.h"
 #include "rv_index.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { EXACT = 8192, SAMPLE = 4096 };
@@ -12,22 +13,60 @@ static inline int is_kept(const rv_bm25 *query, int32_t row) {
     return row >= 0 && (size_t)row < query->rows && (!query->keep || query->keep[row]);
 }
 
-/* What `count` occurrences add to a row: weight * (k1 + 1) * count / (count + k1 * (1 - b + b * length / mean)). */
-static inline float share(const rv_bm25 *query, float weight, int32_t row, uint16_t count) {
-    const float norm = query->k1 * (1 - query->b + query->b * query->lengths[row] / query->mean);
-    return weight * (query->k1 + 1) * (float)count / ((float)count + norm);
+/* What posting i adds to its row: weight * (k1 + 1) * count / (count + k1 * (1 - b + b * length / mean)). */
+static inline float share(const rv_bm25 *query, const rv_postings *part, size_t i) {
+    const float count = part->counts[i], length = query->lengths[part->rows[i]];
+    const float norm = query->k1 * (1 - query->b + query->b * length / query->mean);
+    return part->weight * (query->k1 + 1) * count / (count + norm);
 }
 
-void rv_bm25_frequencies(const rv_bm25 *query, double *frequencies) {
+size_t rv_postings_find(const uint32_t *known, size_t known_count, const int64_t *starts, const int32_t *rows,
+                        const uint16_t *counts, const uint32_t *terms, size_t count, rv_postings *parts) {
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0, end = known_count;
+        while (at < end) {
+            const size_t middle = at + (end - at) / 2;
+            if (known[middle] < terms[i])
+                at = middle + 1;
+            else
+                end = middle;
+        }
+        if (at == known_count || known[at] != terms[i] || starts[at + 1] <= starts[at]) continue;
+        const rv_postings part = {rows + starts[at], counts + starts[at], (uint64_t)(starts[at + 1] - starts[at]),
+                                  (uint32_t)i, 0};
+        parts[found++] = part;
+    }
+    return found;
+}
+
+static void count_kept(const rv_bm25 *query, double *frequencies) {
     for (size_t term = 0; term < query->terms; term++) frequencies[term] = 0;
     for (size_t p = 0; p < query->part_count; p++) {
         const rv_postings *part = &query->parts[p];
-        if (part->term >= query->terms) continue;
         const size_t step = part->size > EXACT ? part->size / SAMPLE | 1 : 1;
         size_t seen = 0, kept = 0;
         for (size_t i = 0; i < part->size; i += step, seen++) kept += (size_t)is_kept(query, part->rows[i]);
         if (seen) frequencies[part->term] += (double)kept * (double)part->size / (double)seen;
     }
+}
+
+/* For qsort: the heaviest first, a term's parts in the order of their rows. */
+static int heaviest_first(const void *a, const void *b) {
+    const rv_postings *x = a, *y = b;
+    if (x->weight != y->weight) return x->weight < y->weight ? 1 : -1;
+    if (x->term != y->term) return x->term < y->term ? -1 : 1;
+    return (x->rows[0] > y->rows[0]) - (x->rows[0] < y->rows[0]);
+}
+
+void rv_bm25_weigh(rv_bm25 *query, double kept, double *frequencies, float *idf) {
+    count_kept(query, frequencies);
+    for (size_t term = 0; term < query->terms; term++) {
+        const double without = kept - frequencies[term] + 0.5;
+        idf[term] = frequencies[term] > 0 ? (float)log1p((without > 0 ? without : 0) / (frequencies[term] + 0.5)) : 0;
+    }
+    for (rv_postings *part = query->parts; part < query->parts + query->part_count; part++) part->weight = idf[part->term];
+    qsort(query->parts, query->part_count, sizeof *query->parts, heaviest_first);
 }
 
 /* The first index from `at` on whose row is not below `wanted`, by doubling steps and bisection. */
@@ -58,12 +97,11 @@ static size_t term_end(const rv_bm25 *query, size_t first, size_t *size) {
 }
 
 /* Adds a part's shares to every kept row that has the term; rows touched for the first time are appended. */
-static size_t scan(const rv_bm25 *query, const rv_postings *part, float weight, float *scores, int32_t *touched,
-                   size_t count) {
+static size_t scan(const rv_bm25 *query, const rv_postings *part, float *scores, int32_t *touched, size_t count) {
     for (size_t i = 0; i < part->size; i++) {
         const int32_t row = part->rows[i];
         if (!is_kept(query, row)) continue;
-        const float more = share(query, weight, row, part->counts[i]);
+        const float more = share(query, part, i);
         if (!(more > 0)) continue; /* so that no row is ever touched twice */
         if (scores[row] == 0) touched[count++] = row;
         scores[row] += more;
@@ -95,15 +133,13 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-size_t rv_bm25_top(const rv_bm25 *query, const float *weights, size_t k, float *scores, int32_t *touched,
-                   int32_t *top_rows, float *top_scores) {
+size_t rv_bm25_top(const rv_bm25 *query, size_t k, float *scores, int32_t *touched, int32_t *top_rows, float *top_scores) {
     float remaining = 0;
-    for (size_t term = 0; term < query->terms; term++) remaining += weights[term] * (query->k1 + 1);
     size_t count = 0, size, first = 0;
+    for (size_t p = 0; p < query->part_count; p = term_end(query, p, &size))
+        remaining += query->parts[p].weight * (query->k1 + 1);
     for (size_t end; first < query->part_count; first = end) {
         end = term_end(query, first, &size);
-        if (query->parts[first].term >= query->terms) continue;
-        const float weight = weights[query->parts[first].term];
         if (k && count >= k && size > count) {
             gather(scores, touched, count, k, top_rows, top_scores);
             if (top_scores[0] > remaining) {
@@ -111,17 +147,16 @@ size_t rv_bm25_top(const rv_bm25 *query, const float *weights, size_t k, float *
                 break;
             }
         }
-        for (size_t p = first; p < end; p++) count = scan(query, &query->parts[p], weight, scores, touched, count);
-        remaining -= weight * (query->k1 + 1);
+        for (size_t p = first; p < end; p++) count = scan(query, &query->parts[p], scores, touched, count);
+        remaining -= query->parts[first].weight * (query->k1 + 1);
     }
     if (first < query->part_count) qsort(touched, count, sizeof *touched, ascending);
     for (size_t p = first; p < query->part_count; p++) {
         const rv_postings *part = &query->parts[p];
-        if (part->term >= query->terms) continue;
         for (size_t i = 0, at = 0; i < count && at < part->size; i++) {
             at = gallop(part, at, touched[i]);
             if (at < part->size && part->rows[at] == touched[i])
-                scores[touched[i]] += share(query, weights[part->term], touched[i], part->counts[at]);
+                scores[touched[i]] += share(query, part, at);
         }
     }
     rv_heap best = {top_rows, top_scores, gather(scores, touched, count, k, top_rows, top_scores)};
@@ -129,15 +164,14 @@ size_t rv_bm25_top(const rv_bm25 *query, const float *weights, size_t k, float *
     return heap_sort(&best);
 }
 
-void rv_bm25_at(const rv_bm25 *query, const float *weights, const int32_t *rows, size_t count, float *scores) {
+void rv_bm25_at(const rv_bm25 *query, const int32_t *rows, size_t count, float *scores) {
     for (size_t i = 0; i < count; i++) scores[i] = 0;
     for (size_t p = 0; p < query->part_count; p++) {
         const rv_postings *part = &query->parts[p];
-        if (part->term >= query->terms) continue;
         for (size_t i = 0, at = 0; i < count && at < part->size; i++) {
             at = gallop(part, at, rows[i]);
             if (at < part->size && part->rows[at] == rows[i] && rows[i] >= 0 && (size_t)rows[i] < query->rows)
-                scores[i] += share(query, weights[part->term], rows[i], part->counts[at]);
+                scores[i] += share(query, part, at);
         }
     }
 }

@@ -78,12 +78,18 @@ typedef struct {
     const int32_t *rows;
     const uint16_t *counts;
     uint64_t size;
-    uint64_t term;
+    uint32_t term;
+    float weight; /* the term's idf, never negative */
 } rv_postings;
+
+/* The parts of `terms` (count, in any order) in an index of `known` terms, ascending, the postings of term i being those
+ * from starts[i] to starts[i + 1]. Each is numbered by its place among `terms`; returns how many there are, at most count. */
+size_t rv_postings_find(const uint32_t *known, size_t known_count, const int64_t *starts, const int32_t *rows,
+                        const uint16_t *counts, const uint32_t *terms, size_t count, rv_postings *parts);
 
 /* A BM25 question over the rows kept: `terms` terms, `lengths` in terms a row, `mean` length. */
 typedef struct {
-    const rv_postings *parts;
+    rv_postings *parts;
     size_t part_count, terms;
     const float *lengths;
     const uint8_t *keep;
@@ -91,18 +97,17 @@ typedef struct {
     float mean, k1, b;
 } rv_bm25;
 
-/* In how many kept rows each term occurs: `frequencies` (terms). Exact for parts of up to 8,192 postings, estimated from
- * 4,096 of them beyond. */
-void rv_bm25_frequencies(const rv_bm25 *query, double *frequencies);
+/* In how many of the `kept` rows each term occurs, `frequencies`, and ln(1 + (kept - frequency + 0.5) / (frequency + 0.5)),
+ * `idf`, 0 where it does not (both: terms). Exact for parts of up to 8,192 postings, estimated from 4,096 of them beyond.
+ * Gives the parts their weights and puts the heaviest first, as the two below want them. */
+void rv_bm25_weigh(rv_bm25 *query, double kept, double *frequencies, float *idf);
 
-/* The k best of the rows where a term occurs, best first, ties by lower row, each term's idf being `weights` (terms, none
- * negative). Parts come with the greatest weights first. `scores` (rows, all 0, left all 0) and `touched` (rows) are worked
- * in. */
-size_t rv_bm25_top(const rv_bm25 *query, const float *weights, size_t k, float *scores, int32_t *touched,
-                   int32_t *top_rows, float *top_scores);
+/* The k best of the rows where a term occurs, best first, ties by lower row. `scores` (rows, all 0, left all 0) and
+ * `touched` (rows) are worked in. */
+size_t rv_bm25_top(const rv_bm25 *query, size_t k, float *scores, int32_t *touched, int32_t *top_rows, float *top_scores);
 
 /* The scores of the named rows, which ascend and are within bounds, kept or not. */
-void rv_bm25_at(const rv_bm25 *query, const float *weights, const int32_t *rows, size_t count, float *scores);
+void rv_bm25_at(const rv_bm25 *query, const int32_t *rows, size_t count, float *scores);
 
 /* Writes the parts, sorted by term, back to back under new row numbers (`renamed`, rows; -1 drops a row; ascending where
  * not dropped). `starts` (terms + 1) says where each term begins; the outputs have room for every posting. Returns how

@@ -40,9 +40,16 @@ static void quantize(const float *x, size_t count, size_t stride, size_t blocks,
         }
 }
 
+/* Asks for the part of a block that a tile will need `ahead` bytes from here. */
+INLINE void ask_ahead(const uint8_t *block, size_t row, size_t ahead) {
+    const uintptr_t from = (uintptr_t)block + row * (RV_PANEL_BLOCK / RV_PANEL) + ahead;
+    for (size_t line = 0; line < TILE_ROWS * (RV_PANEL_BLOCK / RV_PANEL); line += 64)
+        __builtin_prefetch((const void *)(from + line), 0, 2);
+}
+
 INLINE void tile(const uint8_t *panel, size_t row, size_t blocks, const int8_t *q, const float *scales,
                  const int32_t *excess, const size_t tokens, const float *bias, const float *onto, float *out,
-                 size_t stride) {
+                 size_t stride, size_t ahead) {
     V sums[TILE_TOKENS][TILE_VECTORS];
     for (size_t t = 0; t < tokens; t++)
         for (size_t n = 0; n < TILE_VECTORS; n++) {
@@ -51,6 +58,7 @@ INLINE void tile(const uint8_t *panel, size_t row, size_t blocks, const int8_t *
         }
     for (size_t b = 0; b < blocks; b++, panel += RV_PANEL_BLOCK) {
         const uint8_t *weights = panel + 4 * (RV_PANEL + row);
+        if (ahead) ask_ahead(panel, row, ahead);
         I dots[TILE_TOKENS][TILE_VECTORS];
         for (size_t t = 0; t < tokens; t++)
             for (size_t n = 0; n < TILE_VECTORS; n++) dots[t][n] = i_start(excess[t * blocks + b]);
@@ -75,11 +83,12 @@ INLINE void tile(const uint8_t *panel, size_t row, size_t blocks, const int8_t *
 
 static void panel(const uint8_t *weights, size_t blocks, const int8_t *q, const float *scales, const int32_t *excess,
                   size_t tokens, const float *bias, const float *onto, float *out, size_t stride) {
+    const size_t ahead = 2 * blocks * RV_PANEL_BLOCK; /* as two threads take the panels in turns */
     for (size_t row = 0; row < RV_PANEL; row += TILE_ROWS)
         for (size_t t = 0; t < tokens; t += TILE_TOKENS) {
 #define TILE(count)                                                                                               \
     tile(weights, row, blocks, q + t * blocks * RV_BLOCK, scales + t * blocks, excess + t * blocks, count, bias + row, \
-         onto ? onto + t * stride + row : NULL, out + t * stride + row, stride)
+         onto ? onto + t * stride + row : NULL, out + t * stride + row, stride, t ? 0 : ahead)
             const size_t left = tokens - t;
             if (left >= TILE_TOKENS) TILE(TILE_TOKENS);
             else if (left == 1) TILE(1);

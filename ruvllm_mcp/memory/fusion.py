@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +110,7 @@ def fuse(question: Question, candidates: Candidates, evidence: Evidence, weights
 
 
 def _total(parts: Mapping[str, FloatArray]) -> FloatArray:
-    total: FloatArray = np.sum(list(parts.values()), axis=0, dtype=np.float32)
-    return total
+    return reduce(np.add, parts.values())
 
 
 def _counts(question: Question, talk: float, weights: FusionWeights) -> dict[str, float]:

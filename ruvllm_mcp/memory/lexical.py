@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ruvllm_mcp.embed.base import FloatArray
 from ruvllm_mcp.memory.analysis import TermArray
-from ruvllm_mcp.memory.sets import distinct, is_first, located
+from ruvllm_mcp.memory.sets import distinct, is_first
 from ruvllm_mcp.native.lib import gil, gil_ffi, nogil, nogil_ffi
 
 RowArray = npt.NDArray[np.int32]
@@ -26,7 +26,9 @@ CountArray = npt.NDArray[np.uint16]
 K1 = 1.2
 B = 0.75
 LIVE = 512
-_PART = np.dtype([("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint64)])
+_PART = np.dtype(
+    [("rows", np.uint64), ("counts", np.uint64), ("size", np.uint64), ("term", np.uint32), ("weight", np.float32)]
+)
 
 
 def pack(terms: TermArray) -> bytes:
@@ -64,17 +66,19 @@ class Segment:
     counts: CountArray
 
     def parts(self, terms: TermArray) -> npt.NDArray[Any]:
-        """What C needs to know of each of `terms` here; size 0 where it does not occur."""
-        found = np.zeros(len(terms), _PART)
-        if not len(self.terms):
-            return found
-        slot, occurs = located(terms, self.terms)
-        start = np.where(occurs, self.starts[slot], 0).astype(np.uint64)
-        end = np.where(occurs, self.starts[slot + 1], 0).astype(np.uint64)
-        found["rows"] = np.uint64(self.rows.ctypes.data) + 4 * start
-        found["counts"] = np.uint64(self.counts.ctypes.data) + 2 * start
-        found["size"] = end - start
-        return found
+        """What C needs to know of each of `terms` that occurs here, by its place among them."""
+        found = np.empty(len(terms), _PART)
+        count = nogil.rv_postings_find(
+            nogil_ffi.from_buffer("uint32_t[]", self.terms),
+            len(self.terms),
+            nogil_ffi.from_buffer("int64_t[]", self.starts),
+            nogil_ffi.from_buffer("int32_t[]", self.rows),
+            nogil_ffi.from_buffer("uint16_t[]", self.counts),
+            nogil_ffi.from_buffer("uint32_t[]", terms),
+            len(terms),
+            nogil_ffi.from_buffer("rv_postings[]", found),
+        )
+        return found[:count]
 
     @property
     def bytes(self) -> int:
@@ -102,7 +106,7 @@ def make_segment(rows: Sequence[int], terms: Sequence[TermArray], counts: Sequen
 def merge(segments: Sequence[Segment], renamed: RowArray) -> Segment:
     """One segment in place of several whose rows ascend from one to the next; row r becomes renamed[r], -1 drops it."""
     all_terms = distinct(np.concatenate([EMPTY.terms, *(segment.terms for segment in segments)]))
-    parts = np.concatenate([np.empty(0, _PART), *(_numbered(segment, all_terms) for segment in segments)])
+    parts = np.concatenate([np.empty(0, _PART), *(segment.parts(all_terms) for segment in segments)])
     parts = np.ascontiguousarray(parts[np.argsort(parts["term"], kind="stable")])
     size = int(parts["size"].sum())
     starts, rows, counts = np.zeros(len(all_terms) + 1, np.int64), np.empty(size, np.int32), np.empty(size, np.uint16)
@@ -122,12 +126,6 @@ def merge(segments: Sequence[Segment], renamed: RowArray) -> Segment:
         rows[: starts[-1]].copy(),
         counts[: starts[-1]].copy(),
     )
-
-
-def _numbered(segment: Segment, all_terms: TermArray) -> npt.NDArray[Any]:
-    found = segment.parts(segment.terms)
-    found["term"] = np.searchsorted(all_terms, segment.terms)
-    return found
 
 
 class Postings:
@@ -175,7 +173,7 @@ class Postings:
     def ask(self, terms: TermArray, lengths: FloatArray, keep: npt.NDArray[np.uint8], kept: int, mean: float) -> Asked:
         """A question of distinct `terms` to the `kept` rows that `keep` (n,) marks, whose mean length is `mean`."""
         segments = self.settled() if len(self._live) > 64 else [*self.segments, *self._live_segment()]
-        parts = np.concatenate([np.empty(0, _PART), *(_of_terms(segment, terms) for segment in segments)])
+        parts = np.concatenate([np.empty(0, _PART), *(segment.parts(terms) for segment in segments)])
         if len(keep) > len(self._scores):
             self._scores, self._touched = (
                 np.zeros(len(keep) * 5 // 4, np.float32),
@@ -188,12 +186,6 @@ class Postings:
             return ()
         rows, terms, counts = zip(*self._live, strict=True)
         return (make_segment(rows, terms, counts),)
-
-
-def _of_terms(segment: Segment, terms: TermArray) -> npt.NDArray[Any]:
-    found = segment.parts(terms)
-    found["term"] = np.arange(len(terms))
-    return found[found["size"] > 0]
 
 
 class Asked:
@@ -215,24 +207,21 @@ class Asked:
         scores: FloatArray,
         touched: RowArray,
     ) -> None:
-        self._alive = (segments, keep, lengths)  # C holds pointers into these
+        self._alive = (segments, parts, keep, lengths)  # C holds pointers into these
         self._scores, self._touched = scores, touched
         self._question = nogil_ffi.new("rv_bm25 *")
         self._question.keep = nogil_ffi.from_buffer("uint8_t[]", keep)
         self._question.lengths = nogil_ffi.from_buffer("float[]", lengths)
         self._question.rows, self._question.terms = len(keep), len(terms)
         self._question.mean, self._question.k1, self._question.b = max(mean, 1e-3), K1, B
-        self._set_parts(parts)
-        self.frequencies = np.zeros(len(terms))
-        nogil.rv_bm25_frequencies(self._question, nogil_ffi.from_buffer("double[]", self.frequencies))
-        rarity = np.log1p((kept - self.frequencies + 0.5).clip(min=0.0) / (self.frequencies + 0.5))
-        self.idf = np.where(self.frequencies > 0, rarity, 0.0).astype(np.float32)
-        self._set_parts(parts[np.lexsort((parts["term"], -self.idf[parts["term"].astype(np.int64)]))])
-
-    def _set_parts(self, parts: npt.NDArray[Any]) -> None:
-        self._parts = np.ascontiguousarray(parts)
-        self._question.parts = nogil_ffi.from_buffer("rv_postings[]", self._parts)
-        self._question.part_count = len(self._parts)
+        self._question.parts, self._question.part_count = nogil_ffi.from_buffer("rv_postings[]", parts), len(parts)
+        self.frequencies, self.idf = np.empty(len(terms)), np.empty(len(terms), np.float32)
+        nogil.rv_bm25_weigh(
+            self._question,
+            kept,
+            nogil_ffi.from_buffer("double[]", self.frequencies),
+            nogil_ffi.from_buffer("float[]", self.idf),
+        )
 
     def top(self, count: int, keep: npt.NDArray[np.uint8]) -> tuple[RowArray, FloatArray]:
         """The `count` best of the rows that `keep` (n,) marks and where a term occurs, with their scores, best first,
@@ -242,7 +231,6 @@ class Asked:
         rows, scores = np.empty(room, np.int32), np.empty(room, np.float32)
         found = nogil.rv_bm25_top(
             self._question,
-            nogil_ffi.from_buffer("float[]", self.idf),
             room,
             nogil_ffi.from_buffer("float[]", self._scores),
             nogil_ffi.from_buffer("int32_t[]", self._touched),
@@ -258,7 +246,6 @@ class Asked:
         scores = np.zeros(len(rows), np.float32)
         nogil.rv_bm25_at(
             self._question,
-            nogil_ffi.from_buffer("float[]", self.idf),
             nogil_ffi.from_buffer("int32_t[]", ascending),
             len(rows),
             nogil_ffi.from_buffer("float[]", scores),
