@@ -19,17 +19,24 @@ class Speed(Record):
     """Seconds to open the files; tokens a second while reading a prompt at once, and while writing one by one."""
 
     open_seconds: float
+    prompt_tokens: int
     prompt_tokens_per_second: float
     written_tokens_per_second: float
     threads: int
 
 
-def measure(path: Path, prompt: int, tokens: int, threads: int) -> Speed:
-    """Random tokens: `prompt` read at once, then `tokens` one by one. The first pass, which brings weights into memory,
-    is not counted. Raises ModelError, and InvalidInputError if they do not fit the context."""
+USUAL_PROMPT = 512
+
+
+def measure(path: Path, prompt: int | None, tokens: int, threads: int) -> Speed:
+    """Random tokens: `prompt` (None: USUAL_PROMPT, or as many as the context has room for) read at once, then `tokens`
+    one by one. The first pass, which brings weights into memory, is not counted. Raises ModelError, and
+    InvalidInputError if they do not fit the context."""
     began = time.perf_counter()
     model = load_model(path)
     opened = time.perf_counter() - began
+    if prompt is None:
+        prompt = max(1, min(USUAL_PROMPT, model.architecture.context - tokens))
     if prompt + tokens > model.architecture.context:
         raise InvalidInputError(
             f"{prompt} + {tokens} tokens are more than the context of {model.architecture.context}.", "Ask for fewer."
@@ -46,4 +53,4 @@ def measure(path: Path, prompt: int, tokens: int, threads: int) -> Speed:
     for i in range(prompt, prompt + tokens):
         model.forward([Part(cache, ids[i : i + 1])])
     written = time.perf_counter() - began
-    return Speed(opened, prompt / read, tokens / written, taken)
+    return Speed(opened, prompt, prompt / read, tokens / written, taken)

@@ -106,11 +106,13 @@ def quantize(session: Session, source: str, destination: Path, kind: str, force:
 
 @models.command(cls=Command)
 @click.argument("model", metavar="MODEL")
-@click.option("--prompt", type=click.IntRange(1, 100_000), default=512, show_default=True, help="Tokens to read.")
+@click.option(
+    "--prompt", type=click.IntRange(1, 100_000), help="Tokens to read. Default: 512, or what the context has room for."
+)
 @click.option("--tokens", type=click.IntRange(1, 100_000), default=64, show_default=True, help="Tokens to write.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads. Default: the setting.")
 @current
-def bench(session: Session, model: str, prompt: int, tokens: int, threads: int | None) -> None:
+def bench(session: Session, model: str, prompt: int | None, tokens: int, threads: int | None) -> None:
     """Time how fast a model reads and writes. MODEL is a name or a path."""
     from ruvllm_mcp.benchmark.llm import measure
     from ruvllm_mcp.llm import registry
@@ -123,7 +125,7 @@ def bench(session: Session, model: str, prompt: int, tokens: int, threads: int |
     output.fields(
         {
             "opened in": f"{1000 * found.open_seconds:.0f} ms",
-            f"reading {prompt} tokens": f"{found.prompt_tokens_per_second:,.1f} a second",
+            f"reading {found.prompt_tokens} tokens": f"{found.prompt_tokens_per_second:,.1f} a second",
             f"writing {tokens} tokens": f"{found.written_tokens_per_second:,.1f} a second",
             "threads": str(found.threads),
         }

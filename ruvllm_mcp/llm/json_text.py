@@ -1,7 +1,7 @@
 """Text that is the beginning of one JSON object (RFC 8259), followed byte by byte.
 
 Bytes in strings must be UTF-8; `\\u` escapes of the blocks D000 to DFFF, where surrogates are, are not begun: what they
-stand for is written as it is.
+stand for is written as it is. Runs of blanks are short, as a model unsure of what to say can go on with them for ever.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BLANK = b" \t\n\r"
+MOST_BLANKS, MOST_BLANKS_BEFORE = 24, 1
+"""How many may follow one another: a new line and its indentation; before the object."""
 HEX, HEX_BUT_D = b"0123456789abcdefABCDEF", b"0123456789abcefABCEF"
 DIGITS = b"0123456789"
 CONTINUED = bytes(range(0x80, 0xC0))
@@ -39,11 +41,12 @@ NUMBER_ENDS = ("zero", "whole", "fraction", "exponent")
 
 class Place(NamedTuple):
     """Where a text stands: inside the containers `open` (their closing brackets), at `at`, once each of `due` has been
-    followed by one of its bytes."""
+    followed by one of its bytes; after so many `blanks`."""
 
     at: str
     open: bytes = b""
     due: tuple[bytes, ...] = ()
+    blanks: int = 0
 
 
 START = Place("start")
@@ -89,7 +92,7 @@ _ENDINGS = {
 
 
 def _next(place: Place, byte: int) -> Place | None:
-    at, closers, due = place
+    at, closers, due, blanks = place
     if due:
         return Place(at, closers, due[1:]) if byte in due[0] else None
     if at in ("in key", "in string"):
@@ -105,7 +108,8 @@ def _next(place: Place, byte: int) -> Place | None:
             return None
         at = "after"
     if byte in BLANK:
-        return Place(at, closers)
+        most = MOST_BLANKS_BEFORE if at == "start" else MOST_BLANKS
+        return Place(at, closers, blanks=blanks + 1) if blanks < most else None
     return _between(at, closers, byte)
 
 

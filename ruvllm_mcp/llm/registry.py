@@ -96,7 +96,8 @@ def find(home: Path, name: str) -> Path:
     except (OSError, RuntimeError):  # a name too long for a path, an unknown ~user
         is_there = False
     if not is_there:
-        raise ModelError(f"There is no model {name!r}.", _known(home))
+        is_path = "/" in name or name.lower().endswith(".gguf")
+        raise ModelError(f"There is no {'file' if is_path else 'model'} {name!r}.", _known(home))
     return path
 
 

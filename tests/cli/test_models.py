@@ -76,5 +76,6 @@ def test_reading_and_writing_are_timed(shell: Shell, model: Path) -> None:
     assert timed["prompt_tokens_per_second"] > 0
     assert timed["written_tokens_per_second"] > 0
     assert "a second" in shell("models", "bench", str(model), "--prompt", "20", "--tokens", "3").out
+    assert "reading" in shell("models", "bench", str(model), "--tokens", "3").out  # as much as there is room for
     too_long = shell("models", "bench", str(model), "--prompt", str(CONTEXT), "--tokens", "3")
     assert (too_long.code, "context" in too_long.err) == (2, True)

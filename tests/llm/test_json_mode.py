@@ -57,6 +57,13 @@ def test_every_beginning_of_an_object_is_followed_and_its_ending_completes_it() 
             assert is_object(text[:length] + ending(place))
 
 
+def test_blanks_come_to_an_end() -> None:
+    assert follow(START, b' {"a":\n' + 20 * b" " + b"1}") is not None
+    assert follow(START, b"  {") is None
+    for before in (b"{", b'{"a":', b'{"a":1', b'{"a":[1,'):
+        assert follow(START, before + 100 * b"\n") is None
+
+
 def test_what_is_no_object_is_not_followed_to_an_end() -> None:
     chance, verdicts = random.Random(6), set()
     for text in documents(400) * 10:

@@ -56,6 +56,8 @@ def test_what_is_gone_is_said_and_can_be_forgotten(home: Path, tmp_path: Path) -
     registry.remove(home, "m")
     with pytest.raises(ModelError, match="models add"):
         registry.find(home, "m")
+    with pytest.raises(ModelError, match="no file"):
+        registry.find(home, str(path))
 
 
 def test_wrong_names_and_files_are_refused_and_leave_nothing(home: Path, tmp_path: Path) -> None:
