@@ -11,7 +11,7 @@
  * serves four of them. */
 #ifndef RV_SUMS_H
 #define RV_SUMS_H
-enum { RV_LINE = 64, RV_NEAR = 1 << 17 }; /* bytes of a cache line, and of what is surely in the nearer caches */
+enum { RV_LINE = 64, RV_NEAR = 1 << 23 }; /* bytes of a cache line, and of what may well be in the caches */
 #endif
 
 static RESULT NAME(const ELEMENT *a, const ELEMENT *b, size_t n) {

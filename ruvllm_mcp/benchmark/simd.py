@@ -139,6 +139,14 @@ def cases(inputs: Inputs) -> list[Case]:
             squares,
         ),
         Case(
+            "100 x 10000 top-10",
+            lambda: simd.cross_topk(queries, large[:10_000], 10),
+            {"numpy, product alone": lambda: queries @ large[:10_000].T},
+            lambda: square @ square,
+            10 * squares,
+            has_scalar=False,
+        ),
+        Case(
             "MaxSim 10 x 300 x 40", lambda: simd.maxsim_bits(tokens, weights, signs, starts, counts), has_scalar=False
         ),
     ]

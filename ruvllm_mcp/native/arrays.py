@@ -49,7 +49,7 @@ def numbers(values: npt.ArrayLike, kind: str, ndim: int, name: str) -> AnyArray:
             return values
     try:
         array = np.asarray(values)
-        if kind in ("f32", "f16"):
+        if kind in ("f32", "f16") and array.dtype.kind in "biuf":  # NumPy would convert texts and None, too
             array = array.astype(TYPES[kind], copy=False)
         elif (
             kind == "i8" and array.dtype.kind in "iu" and (not array.size or -128 <= array.min() <= array.max() <= 127)
