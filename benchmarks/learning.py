@@ -80,6 +80,7 @@ def built(folders: Sequence[Path], embedder: Embedder, cache: Path | None, home:
         return
     name = "+".join([*(folder.name for folder in folders), embedder.fingerprint.replace("/", "-")])
     if not (cache / name).exists():
+        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as fresh:
             build(folders, embedder, Path(fresh))
             Path(fresh).rename(cache / name)
