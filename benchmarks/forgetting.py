@@ -14,6 +14,7 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,11 @@ def main() -> None:
     options = parser.parse_args()
     collections = [rows_of(folder, options.cache) for folder in options.folders]
     ways: dict[str, Consolidate] = {
-        "nothing": lambda *given: consolidated(*given, "nothing"),
-        "replay": lambda *given: consolidated(*given, "replay"),
+        "nothing": partial(consolidated, against="nothing"),
+        "replay": partial(consolidated, against="replay"),
     }
     for strength in options.strengths:
-        ways[f"EWC++, strength {strength:g}"] = lambda *given, strength=strength: consolidated(*given, "ewc", strength)  # type: ignore[misc]  # a default binds it
+        ways[f"EWC++, strength {strength:g}"] = partial(consolidated, against="ewc", strength=strength)
     orders = list(itertools.permutations(collections))
     print(f"mean over {len(orders)} orders   first, once learned   first, at the end   last")
     for name, consolidate in ways.items():

@@ -84,9 +84,9 @@ def gathered(
         if len(heard) > MOST_REQUESTS:
             del heard[next(iter(heard))]
         if one.seq > trained_to and one.step is not None:
-            for fold, instant in enumerate(instants):
-                if background.fold_of(one.vector) != fold:
-                    instant.apply(one.vector, one.step, one.client)
+            own = background.fold_of(one.vector)
+            for instant in instants[:own] + instants[own + 1 :]:
+                instant.apply(one.vector, one.step, one.client)
     asked = _asked(log, heard)
     questions = [(heard[one.request_id].last, _question(one, heard[one.request_id].settled())) for one in asked]
     return Material(_rows(asked, heard, vectors), tuple(questions), signals, last, instants)
@@ -173,14 +173,14 @@ def _cross_fitted(material: Material, learned: Learned) -> tuple[Learned, Verdic
     Each fold judges candidates trained without it, so that as many requests judge as there are. The one that may come
     into force is that without the held-back fold. What the version in force was trained on cannot judge it.
     """
-    rows = [row for _, row in material.rows]
+    rows = [(background.fold_of(row.query), number, row) for number, row in material.rows]
     learned_to = learned.trained_to if learned.base is not None or learned.weights else 0
     judges, kinds = [], []
     for fold in range(background.FOLDS):
-        trained_on = [row for row in rows if background.fold_of(row.query) != fold]
+        trained_on = [row for own, _, row in rows if own != fold]
         kinds.append(background.candidates(trained_on, learned, material.last))
-        unseen = [row for number, row in material.rows if fold == background.HELD_BACK or number > learned_to]
-        judges.append([row for row in unseen if background.fold_of(row.query) == fold])
+        since = 0 if fold == background.HELD_BACK else learned_to
+        judges.append([row for own, number, row in rows if own == fold and number > since])
     after = [[(asked, one, None) for asked, one in zip(judges, kind, strict=True)] for kind in zip(*kinds, strict=True)]
     best = max(after, key=lambda kind: float(np.mean(_judged(kind, ndcg) or [0.0])))
     before = [(asked, learned, instant) for asked, instant in zip(judges, material.instants, strict=True)]
